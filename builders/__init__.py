@@ -1,0 +1,1 @@
+"""Dataset folders for `tfds build`; tests import them as a package."""

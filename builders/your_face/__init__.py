@@ -1,0 +1,1 @@
+"""The your_face dataset folder, in the layout of TFDS."""

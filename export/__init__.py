@@ -1,0 +1,1 @@
+"""Binaries that export and use a model; run from the checkout."""

@@ -1,0 +1,1 @@
+"""Binaries that train and evaluate; run from the checkout."""

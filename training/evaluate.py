@@ -1,0 +1,57 @@
+"""Evaluates the best model of a run on splits it was not trained on.
+
+python -m training.evaluate --data_dir=D --workdir=W --split=test,unseen
+"""
+
+import sys
+from typing import TextIO
+
+from absl import flags
+
+from yourface_tfds import cli, input_pipeline, metrics, workdir
+
+_DATA_DIR = cli.data_dir_flag()
+_CONFIG = cli.config_flag()
+_WORKDIR = cli.workdir_flag()
+_SPLIT = flags.DEFINE_list(
+  "split",
+  ["test", "unseen"],
+  "The splits: test holds new photos of known people, unseen people who are in "
+  "no other split. Without the flag, those of the two that exist.",
+)
+_JSON = cli.json_flag()
+
+
+def main(argv: list[str]) -> None:
+  """Prints a table a split and writes evaluate_<split>.json to the workdir."""
+  cli.no_arguments(argv)
+  dataset = input_pipeline.open_dataset(_DATA_DIR.value, _CONFIG.value)
+  splits = _SPLIT.value
+  if not flags.FLAGS["split"].present:
+    splits = [split for split in splits if dataset.has_split(split)] or splits
+  for split in splits:
+    dataset.num_examples(split)  # A wrong name ends before the first figure.
+  model, _ = workdir.load_model(_WORKDIR.value, dataset.image_size)
+  results = {}
+  for split in splits:
+    results[split] = metrics.evaluate(model, dataset, split)
+    path = f"{_WORKDIR.value}/evaluate_{split}.json"
+    cli.write_text(path, cli.dump_json(results[split]))
+    print(metrics.table(results[split]), file=_out())
+    print(f"Figures: {path}", file=_out())
+  if _JSON.value:
+    print(cli.dump_json(results))
+  print(
+    f"Next: python -m export.export_saved_model --workdir={_WORKDIR.value} "
+    "--output_dir=E",
+    file=_out(),
+  )
+
+
+def _out() -> TextIO:
+  # With --json, standard output holds JSON alone.
+  return sys.stderr if _JSON.value else sys.stdout
+
+
+if __name__ == "__main__":
+  cli.run(main)

@@ -1,0 +1,201 @@
+"""What every command shares: one-line errors, common flags, JSON, safe files.
+
+_DATA_DIR = cli.data_dir_flag()
+
+def main(argv: list[str]) -> None:
+  ...
+
+if __name__ == "__main__":
+  cli.run(main)
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import tempfile
+import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
+
+# TensorFlow greets with six lines of CPU features; a user came for the result.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import app, flags, logging
+
+flags.disclaim_key_flags()
+
+
+class UserError(ValueError):
+  """Something the user can mend: what was got, what is allowed, what to do."""
+
+
+def one_line(error: BaseException) -> str:
+  """Returns the text of an error on one line, without KeyError's quotes."""
+  text = error.args[0] if isinstance(error, KeyError) and error.args else error
+  return " ".join(str(text).split()) or type(error).__name__
+
+
+def _fail(error: BaseException) -> NoReturn:
+  if isinstance(error, KeyboardInterrupt):
+    print("\ninterrupted: nothing half-written was kept", file=sys.stderr)
+    sys.exit(128 + signal.SIGINT)
+  print(f"error: {one_line(error)}", file=sys.stderr)
+  sys.exit(1)
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+  try:
+    return flags.FLAGS(argv)
+  except flags.Error as error:
+    _fail(error)
+
+
+def run(main: Callable[[list[str]], None]) -> None:
+  """Parses the flags, runs `main` and ends the process.
+
+  Errors that a user can mend (ValueError, KeyError, OSError) become one line
+  and exit code 1; `--verbosity=1` shows the traceback. Ctrl-C exits with 130.
+
+  Args:
+    main: takes what is left of the command line, program name first.
+  """
+
+  def guarded(argv: list[str]) -> None:
+    logging.use_absl_handler()
+    try:
+      main(argv)
+    except (ValueError, KeyError, OSError, KeyboardInterrupt) as error:
+      if logging.get_verbosity() >= logging.DEBUG:
+        raise
+      _fail(error)
+
+  app.run(guarded, flags_parser=_parse_flags)
+
+
+def one_line_errors_under(program: str) -> None:
+  """Makes an uncaught `UserError` one line, in a program that is not ours.
+
+  Only where the running program has that name: a notebook or script that
+  imports the same code keeps its tracebacks.
+  """
+  if pathlib.Path(sys.argv[0]).stem != program:
+    return
+  before = sys.excepthook
+
+  def hook(
+    kind: type[BaseException],
+    error: BaseException,
+    trace: types.TracebackType | None,
+  ) -> None:
+    verbose = logging.get_verbosity() >= logging.DEBUG
+    if isinstance(error, UserError) and not verbose:
+      print(f"error: {one_line(error)}", file=sys.stderr)
+    else:
+      before(kind, error, trace)
+
+  sys.excepthook = hook
+
+
+def no_arguments(argv: list[str]) -> None:
+  """Raises `UserError` where words are left beside the flags."""
+  if len(argv) > 1:
+    raise UserError(
+      f"got the argument {argv[1]!r}, allowed are flags only; write "
+      "--name=value, see --help"
+    )
+
+
+def data_dir_flag() -> flags.FlagHolder[str]:
+  """Defines `--data_dir`, required."""
+  return _required_string(
+    "data_dir", "The folder that `tfds build --data_dir` wrote to."
+  )
+
+
+def config_flag() -> flags.FlagHolder[str]:
+  """Defines `--config`."""
+  return flags.DEFINE_string(
+    "config", "jpeg", "The dataset's config: jpeg, raw, or one of your own."
+  )
+
+
+def workdir_flag() -> flags.FlagHolder[str]:
+  """Defines `--workdir`, required."""
+  return _required_string(
+    "workdir", "The folder of one training run: settings, weights, figures."
+  )
+
+
+def output_dir_flag(what: str) -> flags.FlagHolder[str]:
+  """Defines `--output_dir`, required."""
+  return _required_string("output_dir", f"The folder to write {what} to.")
+
+
+def batch_size_flag(default: int) -> flags.FlagHolder[int]:
+  """Defines `--batch_size`."""
+  return flags.DEFINE_integer(
+    "batch_size", default, "Images a batch.", lower_bound=1
+  )
+
+
+def seed_flag(default: int = 0) -> flags.FlagHolder[int]:
+  """Defines `--seed`."""
+  return flags.DEFINE_integer(
+    "seed", default, "Same seed, same result.", lower_bound=0
+  )
+
+
+def json_flag() -> flags.FlagHolder[bool]:
+  """Defines `--json`."""
+  return flags.DEFINE_bool(
+    "json", False, "Print the result as one JSON object on standard output."
+  )
+
+
+def _required_string(name: str, text: str) -> flags.FlagHolder[str]:
+  return flags.DEFINE_string(name, None, text, required=True)
+
+
+def dump_json(value: Mapping[str, Any]) -> str:
+  """Returns `value` as indented JSON with its Unicode readable."""
+  return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+  """Writes a text file whole or not at all (temporary file, then rename)."""
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(f".{path.name}.incomplete")
+  try:
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replaced_dir(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+  """Yields an empty folder that takes the place of `path` on success.
+
+  On any error, Ctrl-C included, it is removed and `path` stays as it was.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  prefix = f".{path.name}.incomplete."
+  temporary = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+  try:
+    yield temporary
+    temporary.chmod(0o755)  # mkdtemp makes it private; a result is not.
+    if path.exists():
+      old = temporary.with_name(temporary.name + ".old")
+      path.rename(old)
+      temporary.rename(path)
+      shutil.rmtree(old)
+    else:
+      temporary.rename(path)
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,318 @@
+"""Which photo goes where: near-duplicate groups, splits, and the account of it.
+
+Every decision is a hash of names and contents, never a draw: the same photos
+give the same splits in any order, and a photo added later moves no other
+(unless it is the near-duplicate of one).
+
+  groups = curate.find_groups(hashes)           # one group id a photo
+  rows = curate.assign_splits(rows, people, settings)
+  curate.write_csv("photos.csv", rows)
+"""
+
+import collections
+import csv
+import dataclasses
+import hashlib
+import io
+import os
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+
+from yourface_tfds import cli
+
+KNOWN_SPLITS = ("train", "validation", "test")
+SPLITS = (*KNOWN_SPLITS, "unseen")
+"""`unseen` holds people who are in none of the three before it."""
+
+ACCEPTED = "accepted"
+
+_HASH_SIDE = 16
+_FLAT = 2.0  # Grey levels; JPEG noise on a plain background stays below.
+_MAX_DISTANCE = 20
+"""Bits of 256 in which two hashes of one picture may differ.
+
+Measured on 582 web photos and portraits, see BUILD.md.
+"""
+_BAND_BITS = 256 // (_MAX_DISTANCE + 1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitSettings:
+  """How photos are dealt to the splits.
+
+  Attributes:
+    validation, test: shares of each known person's photos.
+    unseen: share of the people kept out of the other three splits.
+    seed: another seed, another deal.
+  """
+
+  validation: float = 0.1
+  test: float = 0.1
+  unseen: float = 0.1
+  seed: int = 0
+
+  def __post_init__(self) -> None:
+    for name in ("validation", "test", "unseen"):
+      value = getattr(self, name)
+      if not 0 <= value < 1:
+        raise cli.UserError(f"{name}: got {value}, allowed: 0 to below 1")
+    if self.validation + self.test >= 1:
+      raise cli.UserError(
+        f"validation + test: got {self.validation + self.test:g}, allowed: "
+        "below 1, so that photos are left to train on"
+      )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PhotoRow:
+  """One row of photos.csv: what became of one file.
+
+  Attributes:
+    path: relative to photos/.
+    person: the folder's name in NFC, "" for a file in none.
+    status: `accepted`, or why not.
+    split: one of `SPLITS`, "" unless accepted.
+    group: id shared by the near-duplicates of one picture, "" if undecoded.
+    faces: how many faces were found.
+    area_ratio: second largest face to the largest, 0 for a single one.
+    score: the detector's confidence in the main face, 0..1.
+    box: y_min, x_min, y_max, x_max of the main face, 0..1 of the upright photo.
+    source_side: side of the crop in pixels of the photo; below the dataset's
+      image size it was enlarged.
+    detail: the reason in words.
+  """
+
+  path: str
+  person: str
+  status: str
+  split: str = ""
+  group: str = ""
+  faces: int = 0
+  area_ratio: float = 0.0
+  score: float = 0.0
+  box: tuple[float, ...] = ()
+  source_side: float = 0.0
+  detail: str = ""
+
+
+def picture_hash(photo: np.ndarray) -> np.ndarray:
+  """Returns the difference hash of a photo and of its mirror image.
+
+  Each bit says whether the grey value rises by more than `_FLAT` from one cell
+  of a 17x16 grid to the next (dHash, hackerfactor.com/blog, entry 529).
+
+  Args:
+    photo: uint8[height, width, 3], 0..255.
+
+  Returns:
+    uint8[2, 32], 256 bits each.
+  """
+  image = Image.fromarray(photo).convert("L")
+  size = (_HASH_SIDE + 1, _HASH_SIDE)
+  grey = np.asarray(image.resize(size, Image.Resampling.BOX), np.float32)
+  both = np.stack([grey, grey[:, ::-1]])
+  bits = np.diff(both, axis=2) > _FLAT
+  return np.packbits(bits.reshape(2, -1), axis=1)
+
+
+def find_groups(hashes: np.ndarray, digests: Sequence[str]) -> list[str]:
+  """Puts photos whose hashes are near, mirrored or not, into one group.
+
+  Two hashes within `_MAX_DISTANCE` bits share at least one of
+  `_MAX_DISTANCE + 1` bands unchanged (pigeonhole), so that only photos that
+  meet in a band are compared.
+
+  Args:
+    hashes: uint8[photos, 2, 32] from `picture_hash`.
+    digests: content digest of each file, which names its group.
+
+  Returns:
+    The group of each photo: the smallest digest among its members.
+  """
+  count = len(hashes)
+  parent = list(range(count))
+
+  def find(i: int) -> int:
+    while parent[i] != i:
+      parent[i] = parent[parent[i]]
+      i = parent[i]
+    return i
+
+  bits = np.unpackbits(hashes, axis=2) if count else np.zeros((0, 2, 256))
+  for band in range(_MAX_DISTANCE + 1):
+    keys = np.packbits(
+      bits[:, :, band * _BAND_BITS : (band + 1) * _BAND_BITS], axis=2
+    )
+    buckets = collections.defaultdict(list)
+    for i, (straight, mirrored) in enumerate(keys):
+      buckets[straight.tobytes()].append((i, 0))
+      if (straight != mirrored).any():
+        buckets[mirrored.tobytes()].append((i, 1))
+    for members in buckets.values():
+      for i, j in _near_pairs(hashes, members):
+        parent[find(i)] = find(j)
+
+  smallest: dict[int, str] = {}
+  for i, digest in enumerate(digests):
+    root = find(i)
+    smallest[root] = min(digest, smallest.get(root, digest))
+  return [smallest[find(i)] for i in range(count)]
+
+
+def _near_pairs(
+  hashes: np.ndarray, members: Sequence[tuple[int, int]]
+) -> Iterable[tuple[int, int]]:
+  indices = np.array(members).T
+  for position, (i, side) in enumerate(members[:-1]):
+    others = indices[:, position + 1 :]
+    difference = hashes[others[0], others[1]] ^ hashes[i, side]
+    distances = np.bitwise_count(difference).sum(axis=1, dtype=np.int32)
+    for j in others[0][distances <= _MAX_DISTANCE]:
+      yield i, int(j)
+
+
+def reject_shared(rows: Sequence[PhotoRow]) -> list[PhotoRow]:
+  """Marks accepted photos that stand under two people as `duplicate`.
+
+  One of the labels must be wrong, and nothing tells which.
+  """
+  owners: dict[str, dict[str, str]] = collections.defaultdict(dict)
+  for row in rows:
+    if row.status == ACCEPTED:
+      owners[row.group].setdefault(row.person, row.path)
+  result = []
+  for row in rows:
+    others = {
+      person: path
+      for person, path in owners.get(row.group, {}).items()
+      if person != row.person
+    }
+    if row.status == ACCEPTED and others:
+      detail = f"the same picture as {min(others.values())}"
+      row = dataclasses.replace(row, status="duplicate", detail=detail)
+    result.append(row)
+  return result
+
+
+def fraction(*words: object) -> float:
+  """Returns a number in [0, 1) that depends on the words alone."""
+  text = "\0".join(str(word) for word in words)
+  digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"))
+  return int.from_bytes(digest.digest()[:8], "big") / 2**64
+
+
+def assign_splits(
+  rows: Sequence[PhotoRow],
+  people: Mapping[str, Mapping[str, int]],
+  settings: SplitSettings,
+) -> list[PhotoRow]:
+  """Gives each accepted photo its split.
+
+  Args:
+    rows: photos; only accepted ones are dealt.
+    people: person -> head -> class index.
+    settings: shares and seed.
+
+  Returns:
+    The rows in the same order. A group never crosses a split; a person in
+    `unseen` is in no other.
+  """
+  known_split = {
+    (row.person, row.group): _known_split(row, settings)
+    for row in rows
+    if row.status == ACCEPTED
+  }
+  train_people = {
+    person for (person, _), split in known_split.items() if split == "train"
+  }
+  all_people = {person for person, _ in known_split}
+  unseen = _draw_unseen(all_people, train_people, people, settings)
+  return [
+    row
+    if row.status != ACCEPTED
+    else dataclasses.replace(
+      row,
+      split="unseen"
+      if row.person in unseen
+      else known_split[row.person, row.group],
+    )
+    for row in rows
+  ]
+
+
+def _known_split(row: PhotoRow, settings: SplitSettings) -> str:
+  share = fraction(settings.seed, "photo", row.person, row.group)
+  if share < settings.test:
+    return "test"
+  if share < settings.test + settings.validation:
+    return "validation"
+  return "train"
+
+
+def _draw_unseen(
+  all_people: Iterable[str],
+  train_people: Iterable[str],
+  people: Mapping[str, Mapping[str, int]],
+  settings: SplitSettings,
+) -> set[str]:
+  shares = {
+    person: fraction(settings.seed, "person", person) for person in all_people
+  }
+  unseen = {person for person in shares if shares[person] < settings.unseen}
+  by_label = collections.defaultdict(set)
+  for person in train_people:
+    for head, index in people[person].items():
+      if index >= 0:
+        by_label[head, index].add(person)
+  for holders in by_label.values():
+    if holders <= unseen:
+      unseen.remove(max(holders, key=lambda person: shares[person]))
+  if not set(train_people) - unseen:  # Nothing would be left to train on.
+    return set()
+  return unseen
+
+
+def summary(rows: Iterable[PhotoRow]) -> str:
+  """Returns how many rows have each status, most frequent first."""
+  counts = collections.Counter(row.status for row in rows)
+  return ", ".join(f"{name} {count:,}" for name, count in counts.most_common())
+
+
+def describe(rows: Sequence[PhotoRow]) -> str:
+  """Returns the closing table of a build: statuses, then splits."""
+  lines = [f"{len(rows):,} files: {summary(rows)}"]
+  for split in SPLITS:
+    members = [row for row in rows if row.split == split]
+    count = len({row.person for row in members})
+    note = "" if members else "  (left out: nobody was dealt to it)"
+    lines.append(
+      f"  {split:<11}{len(members):>7,} photos of {count:>4,} people{note}"
+    )
+  return "\n".join(lines)
+
+
+def csv_text(rows: Iterable[PhotoRow]) -> str:
+  """Returns photos.csv: a header and one line a row, in the order given."""
+  names = [field.name for field in dataclasses.fields(PhotoRow)]
+  out = io.StringIO(newline="")
+  writer = csv.writer(out, lineterminator="\n")
+  writer.writerow(names)
+  for row in rows:
+    writer.writerow(_cell(getattr(row, name)) for name in names)
+  # A file name that is not UTF-8 on disk is shown escaped.
+  return out.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _cell(value: object) -> object:
+  if isinstance(value, tuple):
+    return " ".join(f"{number:.6f}" for number in value)
+  return f"{value:.4f}" if isinstance(value, float) else value
+
+
+def read_csv(path: str | os.PathLike[str]) -> list[dict[str, str]]:
+  """Reads photos.csv back, one dict of strings a row."""
+  with pathlib.Path(path).open(encoding="utf-8", newline="") as file:
+    return list(csv.DictReader(file))

@@ -1,0 +1,314 @@
+"""Face detection: the whole MTCNN cascade in one TensorFlow graph.
+
+P-Net, R-Net and O-Net of arXiv:1604.02878 with the weights of the `mtcnn`
+package (1.0.0, MIT), but none of its code: a batch of padded photos goes in,
+the faces of all of them come out, in plain TensorFlow ops. The same function
+runs eagerly, inside `tf.data.Dataset.map` and inside a SavedModel.
+
+  detector = mtcnn.Detector()
+  image, size = mtcnn.fit_photo(photo, detector.settings.input_size)
+  faces = detector.detect(image[tf.newaxis], size[tf.newaxis])
+  main = mtcnn.main_faces(faces, batch=1)    # one row for each photo
+
+Contract:
+  * Photos are uint8 RGB, 0..255, upright. `fit_photo` shrinks one into the
+    top-left corner of an input_size x input_size square.
+  * Coordinates are continuous pixels of that square, y before x: the first
+    pixel covers 0..1. Multiply them by (photo side / fitted side) to come back
+    to the photo (`crop.to_photo_pixels`).
+  * Boxes lie inside the valid area; landmarks may lie slightly outside.
+  * A photo gives the same faces whatever else is in its batch. Convolutions
+    differ in their last bits with the batch size, so coordinates are rounded to
+    1/16 px and scores to 1e-4: that a batch mate changes a byte of the crop
+    takes a value that falls onto a rounding edge.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import io
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import joblib
+import tensorflow as tf
+
+from yourface_tfds import mtcnn_graph
+
+WEIGHTS_SHA256: Mapping[str, str] = {
+  "pnet.lz4": (
+    "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5"
+  ),
+  "rnet.lz4": (
+    "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee"
+  ),
+  "onet.lz4": (
+    "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3"
+  ),
+}
+"""The weight files of mtcnn 1.0.0 and their hashes."""
+
+MIN_SCORE = 0.9
+"""Faces below are often ears, hands or prints on shirts (mtcnn 1.0.0)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DetectorSettings:
+  """What the cascade looks for. The defaults are those of mtcnn 1.0.0.
+
+  Except for `input_size` and `min_face`, chosen for speed: 32 px of 512 are 6 %
+  of the long side; fewer than 5 % of the main faces in photos from the web are
+  smaller. There the boxes agree with the package's as well as its own do after
+  the photo is cropped by 3 px: of 365 main faces, 361 and 362 overlap by 0.7.
+
+  Attributes:
+    input_size: side of the square that photos are fitted into, pixels.
+    min_face: side of the smallest face to look for, pixels of that square.
+    thresholds: lowest score to pass P-Net, R-Net and O-Net, 0..1.
+    overlaps: largest overlap between two faces, 0..1: within a pyramid level,
+      across levels, after R-Net (all three as intersection over union), after
+      O-Net (intersection over the smaller box).
+    factor: from one level of the pyramid to the next, 0..1.
+
+  Raises:
+    ValueError: a value is out of its range.
+  """
+
+  input_size: int = 512
+  min_face: int = 32
+  thresholds: tuple[float, float, float] = (0.6, 0.7, 0.8)
+  overlaps: tuple[float, float, float, float] = (0.5, 0.7, 0.7, 0.7)
+  factor: float = 0.709
+
+  def __post_init__(self) -> None:
+    if not mtcnn_graph.CELL <= self.min_face <= self.input_size:
+      raise ValueError(
+        f"Got min_face {self.min_face} and input_size {self.input_size}; "
+        f"allowed: {mtcnn_graph.CELL} <= min_face <= input_size."
+      )
+    if len(self.thresholds) != 3 or len(self.overlaps) != 4:
+      raise ValueError(
+        f"Got {len(self.thresholds)} thresholds and {len(self.overlaps)} "
+        "overlaps; MTCNN needs 3 and 4."
+      )
+    fractions = (*self.thresholds, *self.overlaps, self.factor)
+    if not all(0 < value < 1 for value in fractions):
+      raise ValueError(
+        f"Got thresholds {self.thresholds}, overlaps {self.overlaps} and "
+        f"factor {self.factor}; each must be above 0 and below 1."
+      )
+
+  def level_sides(self) -> list[int]:
+    """Returns the sides of the pyramid's levels in pixels, largest first."""
+    side = self.input_size * mtcnn_graph.CELL / self.min_face
+    count = 1 + math.floor(
+      math.log(mtcnn_graph.CELL / side) / math.log(self.factor)
+    )
+    return [int(side * self.factor**level) for level in range(count)]
+
+
+class Faces(NamedTuple):
+  """All faces of a batch, by photo, within a photo the largest first.
+
+  Attributes:
+    photo: int32 [n], the row of the batch that the face is in.
+    boxes: float32 [n, 4], y_min x_min y_max x_max, pixels of the input.
+    scores: float32 [n], 0..1.
+    landmarks: float32 [n, 5, 2], y x in pixels of the input: the eye on the
+      left of the image, the one on the right, nose, mouth left, mouth right.
+  """
+
+  photo: tf.Tensor
+  boxes: tf.Tensor
+  scores: tf.Tensor
+  landmarks: tf.Tensor
+
+
+class MainFaces(NamedTuple):
+  """The main face of each photo; rows without one are zeros.
+
+  Attributes:
+    found: bool [batch].
+    boxes: float32 [batch, 4], as in `Faces`.
+    scores: float32 [batch], 0..1.
+    landmarks: float32 [batch, 5, 2], as in `Faces`.
+    count: int64 [batch], how many faces reached the score.
+    area_ratio: float32 [batch], area of the second largest of them over that of
+      the largest, 0..1; 0 where there is no second one.
+  """
+
+  found: tf.Tensor
+  boxes: tf.Tensor
+  scores: tf.Tensor
+  landmarks: tf.Tensor
+  count: tf.Tensor
+  area_ratio: tf.Tensor
+
+
+def weights_folder() -> pathlib.Path:
+  """Returns the folder of the weights in the installed `mtcnn` package.
+
+  The package is looked up as installed, not imported: it would build three
+  Keras models, prefers a ./pnet.lz4 in the working directory to its own, and
+  any mtcnn.py there would take its place.
+
+  Raises:
+    FileNotFoundError: the package is not installed.
+  """
+  try:
+    package = importlib.metadata.distribution("mtcnn")
+  except importlib.metadata.PackageNotFoundError as error:
+    raise FileNotFoundError(
+      "Got no package mtcnn, needed for the weights of the face detector: "
+      "pip install mtcnn==1.0.0"
+    ) from error
+  return pathlib.Path(
+    str(package.locate_file("mtcnn/assets/weights"))
+  ).resolve()
+
+
+def load_weights(folder: pathlib.Path | None = None) -> mtcnn_graph.Weights:
+  """Returns the weights of the three nets, their files checked by hash first.
+
+  joblib unpickles, that is, executes what it reads. So the bytes that are
+  hashed are the bytes that are loaded.
+
+  Args:
+    folder: where the three files are; that of the package by default.
+
+  Raises:
+    FileNotFoundError: a file or the package is missing.
+    ValueError: a file is not the one of mtcnn 1.0.0.
+  """
+  folder = folder or weights_folder()
+  nets = []
+  for name, expected in WEIGHTS_SHA256.items():
+    path = folder / name
+    if not path.is_file():
+      raise FileNotFoundError(
+        f"Got no file {path}, needed for the face detector: "
+        "pip install --force-reinstall mtcnn==1.0.0"
+      )
+    content = path.read_bytes()
+    got = hashlib.sha256(content).hexdigest()
+    if got != expected:
+      raise ValueError(
+        f"Got sha256 {got} for {path}, expected {expected}: "
+        "pip install --force-reinstall mtcnn==1.0.0"
+      )
+    nets.append(joblib.load(io.BytesIO(content)))
+  return nets
+
+
+def fit_photo(photo: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+  """Shrinks a photo into the top-left corner of a square; never enlarges it.
+
+  Args:
+    photo: uint8 [h, w, 3].
+    size: side of the square, pixels.
+
+  Returns:
+    uint8 [size, size, 3], zeros outside of the photo, and int32 [2], height and
+    width of the photo in it. The longer side is at most `size`; both are
+    rounded, so that each axis has its own scale.
+  """
+  shape = tf.shape(photo)[:2]
+  long_side = tf.reduce_max(shape)
+  fitted = (2 * size * shape + long_side) // (2 * long_side)
+  fitted = tf.minimum(shape, tf.maximum(fitted, 1))
+  small = tf.image.resize(photo, fitted, tf.image.ResizeMethod.AREA)
+  small = tf.cast(tf.round(small), tf.uint8)
+  padding = tf.concat([size - fitted, [0]], 0)
+  square = tf.pad(small, tf.stack([tf.zeros_like(padding), padding], 1))
+  return tf.ensure_shape(square, [size, size, 3]), fitted
+
+
+def main_faces(
+  faces: Faces, batch: int | tf.Tensor, min_score: float = MIN_SCORE
+) -> MainFaces:
+  """Picks the largest face of each photo that has at least `min_score`.
+
+  Args:
+    faces: what `Detector.detect` returned.
+    batch: how many photos were in that batch.
+    min_score: lowest score that counts, 0..1.
+
+  Returns:
+    One row for each photo.
+  """
+  sides = faces.boxes[:, 2:] - faces.boxes[:, :2]
+  areas = sides[:, 0] * sides[:, 1]
+  rows = tf.where(faces.scores >= min_score)[:, 0]
+  rows = tf.gather(rows, tf.argsort(-tf.gather(areas, rows), stable=True))
+  photo = tf.gather(faces.photo, rows)
+  areas = tf.gather(areas, rows)
+  rank = tf.range(tf.size(photo))
+  count = tf.math.unsorted_segment_sum(tf.ones_like(rank), photo, batch)
+  found = count > 0
+  first = tf.math.unsorted_segment_min(rank, photo, batch)
+  first = tf.where(found, first, tf.size(photo))
+  others = tf.where(rank == tf.gather(first, photo), 0.0, areas)
+  second = tf.math.unsorted_segment_max(others, photo, batch)
+
+  def pick(values: tf.Tensor) -> tf.Tensor:
+    # The row of zeros is for photos without a face.
+    paddings = [[0, 1]] + [[0, 0]] * (len(values.shape) - 1)
+    return tf.gather(tf.pad(values, paddings), first)
+
+  return MainFaces(
+    found=found,
+    boxes=pick(tf.gather(faces.boxes, rows)),
+    scores=pick(tf.gather(faces.scores, rows)),
+    landmarks=pick(tf.gather(faces.landmarks, rows)),
+    count=tf.cast(count, tf.int64),
+    area_ratio=tf.where(
+      count > 1, tf.math.divide_no_nan(second, pick(areas)), 0.0
+    ),
+  )
+
+
+class Detector(tf.Module):
+  """MTCNN for batches of padded photos.
+
+  Attributes:
+    settings: what it was made with.
+    detect: the cascade, a `tf.function` of
+      images: uint8 [batch, input_size, input_size, 3], batch >= 1,
+      sizes: int32 [batch, 2], height and width of the photo in each,
+      that returns `Faces`. The first call compiles, about 2 s.
+  """
+
+  def __init__(
+    self,
+    settings: DetectorSettings | None = None,
+    weights: mtcnn_graph.Weights | None = None,
+  ) -> None:
+    super().__init__(name="mtcnn")
+    self.settings = settings or DetectorSettings()
+    # A closure: tf.Module would wrap lists of arrays, and constants let
+    # oneDNN keep its own layout of them from call to call.
+    nets = weights or load_weights()
+    size = self.settings.input_size
+
+    def detect(images: tf.Tensor, sizes: tf.Tensor) -> Faces:
+      return Faces(
+        *mtcnn_graph.cascade(
+          images,
+          sizes,
+          nets,
+          level_sides=self.settings.level_sides(),
+          thresholds=self.settings.thresholds,
+          overlaps=self.settings.overlaps,
+        )
+      )
+
+    self.detect = tf.function(
+      detect,
+      input_signature=[
+        tf.TensorSpec([None, size, size, 3], tf.uint8, name="images"),
+        tf.TensorSpec([None, 2], tf.int32, name="sizes"),
+      ],
+      autograph=False,
+    )

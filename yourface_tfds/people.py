@@ -1,0 +1,113 @@
+"""people.csv: who is in the photos, and what is known of each.
+
+people = people.read("M/people.csv")
+people["김유정"]  -> {"gender": 1, "job": 0, "face_type": -1}
+"""
+
+import csv
+import io
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from yourface_tfds import cli, labels, photos
+
+COLUMNS = ("person", *labels.HEADS)
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, dict[str, int]]:
+  """Reads people.csv.
+
+  Args:
+    path: a UTF-8 CSV file with the columns person, gender, job, face_type;
+      others are ignored.
+
+  Returns:
+    Person (NFC) -> head -> class index, `labels.UNKNOWN` where blank.
+
+  Raises:
+    UserError: names the file, the row, what was got and what is allowed.
+  """
+  path = pathlib.Path(path)
+  try:
+    text = path.read_bytes().decode("utf-8-sig")
+  except FileNotFoundError:
+    raise cli.UserError(
+      f"{path}: no such file; write one with the columns {','.join(COLUMNS)}"
+    ) from None
+  except UnicodeDecodeError as error:
+    raise cli.UserError(
+      f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8"
+    ) from None
+  try:
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
+    if missing:
+      raise cli.UserError(
+        f"{path}: row 1: no column {', '.join(missing)}; needed: "
+        f"{','.join(COLUMNS)}"
+      )
+    people: dict[str, dict[str, int]] = {}
+    for row in rows:
+      name, indices = _parse_row(row, f"{path}: row {rows.line_num}")
+      if name in people:
+        raise cli.UserError(
+          f"{path}: row {rows.line_num}: {name!r} has a row already; keep one"
+        )
+      people[name] = indices
+  except csv.Error as error:
+    raise cli.UserError(f"{path}: not CSV: {error}; mend that row") from None
+  if not people:
+    raise cli.UserError(f"{path}: no people; add one row a person")
+  return people
+
+
+def _parse_row(
+  row: Mapping[str | None, str | None], where: str
+) -> tuple[str, dict[str, int]]:
+  if None in row or None in row.values():
+    got = sum(value is not None for key, value in row.items() if key)
+    raise cli.UserError(
+      f"{where}: got {'too many' if None in row else got} cells, needed: one "
+      f"for each column, {','.join(str(key) for key in row if key)}"
+    )
+  name = labels.normalize(row["person"] or "")
+  if not name:
+    raise cli.UserError(f"{where}: person is blank; write the folder's name")
+  indices = {}
+  for head, vocabulary in labels.HEADS.items():
+    try:
+      indices[head] = vocabulary.index(row[head] or "")
+    except KeyError as error:
+      raise cli.UserError(f"{where}: {head}: {cli.one_line(error)}") from None
+  return name, indices
+
+
+def check_folders(
+  people: Mapping[str, Mapping[str, int]],
+  files: Sequence[photos.PhotoFile],
+  csv_path: str | os.PathLike[str],
+) -> None:
+  """Checks that folders and rows of people.csv match one to one.
+
+  Raises:
+    UserError: names the first folder without a row, or row without a folder.
+  """
+  folders = {file.person for file in files if file.person}
+  folders |= {
+    labels.normalize(entry.name)
+    for entry in files[0].root.iterdir()
+    if entry.is_dir()
+  }
+  for folder in sorted(folders - set(people)):
+    raise cli.UserError(
+      f"{csv_path}: no row for the folder photos/{folder}; add one (labels may "
+      'be blank), or leave such photos out with --config=\'{"strict_people": '
+      "false}'"
+    )
+  for person in sorted(set(people) - folders):
+    raise cli.UserError(
+      f"{csv_path}: the row of {person!r} has no folder photos/{person}; add "
+      'the folder or remove the row, or go on with --config=\'{"strict_people"'
+      ": false}'"
+    )

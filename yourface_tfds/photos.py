@@ -1,0 +1,167 @@
+"""Photos on disk: which files there are, and their upright RGB pixels.
+
+Input is what people save from the web, so nothing is believed: a file is judged
+by its content, its size is checked before it is decoded, and whatever cannot be
+used is a `RejectedError` with a reason, never a crash.
+
+  for file in photos.scan("M/photos"):
+    try:
+      photo = photos.decode(file.read())  # uint8[height, width, 3], upright
+    except photos.RejectedError as rejected:
+      print(file.path, rejected.status)
+"""
+
+import dataclasses
+import io
+import os
+import pathlib
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from yourface_tfds import cli, labels
+
+MAX_PIXELS = 50_000_000
+"""Photos above this are refused before decoding: 150 MB as RGB."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
+"""Pillow decoders that may see a file. MPO is the JPEG of stereo cameras."""
+
+
+class RejectedError(ValueError):
+  """A file that gives no example.
+
+  Attributes:
+    status: the reason as in photos.csv, for example `unreadable`.
+  """
+
+  def __init__(self, status: str, detail: str) -> None:
+    super().__init__(detail)
+    self.status = status
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PhotoFile:
+  """One file under photos/.
+
+  Attributes:
+    path: relative to photos/, with forward slashes, as it is on disk.
+    person: its first folder after NFC normalisation; "" for a file in none.
+    root: the photos/ folder.
+  """
+
+  path: str
+  person: str
+  root: pathlib.Path
+
+  def read(self) -> bytes:
+    """Returns the file's bytes.
+
+    Raises:
+      RejectedError: `outside` for a link out of photos/, `unreadable` where the
+        system refuses.
+    """
+    path = self.root / self.path
+    try:
+      if not path.resolve().is_relative_to(self.root.resolve()):
+        raise RejectedError("outside", "a link that leaves photos/")
+      if not path.is_file():
+        raise RejectedError("unreadable", "neither a file nor a link to one")
+      return path.read_bytes()
+    except OSError as error:
+      raise RejectedError("unreadable", cli.one_line(error)) from error
+
+
+def scan(root: str | os.PathLike[str]) -> list[PhotoFile]:
+  """Lists every file under photos/, nested folders included, sorted by path.
+
+  Links to folders are not followed; each counts as one file.
+
+  Raises:
+    UserError: the folder is missing or holds no file.
+  """
+  root = pathlib.Path(root)
+  if not root.is_dir():
+    raise cli.UserError(
+      f"{root}: no such folder; photos belong in <manual_dir>/photos/<person>/"
+    )
+  files = [
+    PhotoFile(
+      path=path,
+      person=labels.normalize(path.split("/")[0]) if "/" in path else "",
+      root=root,
+    )
+    for path in sorted(_walk(root))
+  ]
+  if not files:
+    raise cli.UserError(
+      f"{root}: no file in it; put photos in <manual_dir>/photos/<person>/"
+    )
+  return files
+
+
+def _walk(root: pathlib.Path) -> Iterator[str]:
+  for folder, folders, names in os.walk(root):
+    links = [
+      name for name in folders if (pathlib.Path(folder, name)).is_symlink()
+    ]
+    for name in (*names, *links):
+      yield pathlib.Path(folder, name).relative_to(root).as_posix()
+
+
+def decode(data: bytes) -> np.ndarray:
+  """Decodes a photo's bytes into upright RGB.
+
+  The first frame of an animation, the EXIF orientation applied, transparency
+  laid on white, any bit depth brought to 8.
+
+  Args:
+    data: the bytes of a file in one of `FORMATS`, whatever its name says.
+
+  Returns:
+    uint8[height, width, 3], 0..255.
+
+  Raises:
+    RejectedError: `not_an_image` where no decoder knows it, `too_large` above
+      `MAX_PIXELS`, `unreadable` where decoding fails (truncated, corrupt).
+  """
+  if not data:
+    raise RejectedError("unreadable", "the file is empty")
+  with warnings.catch_warnings():
+    # Pillow warns of odd metadata; what counts here is whether it decodes.
+    warnings.simplefilter("ignore")
+    try:
+      image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+      raise RejectedError("too_large", cli.one_line(error)) from error
+    except Exception as error:  # Decoders raise anything on hostile bytes.
+      detail = f"none of {', '.join(FORMATS)}"
+      raise RejectedError("not_an_image", detail) from error
+    with image:
+      width, height = image.size
+      if width * height > MAX_PIXELS:
+        raise RejectedError(
+          "too_large",
+          f"{width}x{height} pixels, allowed: {MAX_PIXELS:,} in all",
+        )
+      try:
+        return np.asarray(_upright_rgb(image))
+      except Exception as error:  # As above: anything, on hostile bytes.
+        raise RejectedError("unreadable", cli.one_line(error)) from error
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+  image.load()
+  image = ImageOps.exif_transpose(image)
+  if image.mode.startswith("I") or image.mode == "F":
+    # 16-bit grey: convert("RGB") would clip at 255 instead of scaling.
+    values = np.asarray(image, np.float32)
+    scale = 255 / 65535 if values.max(initial=0) > 255 else 1
+    image = Image.fromarray((values * scale).clip(0, 255).astype(np.uint8))
+  if image.mode == "P" or "A" in image.mode or "a" in image.mode:
+    image = image.convert("RGBA")
+    canvas = Image.new("RGBA", image.size, "white")
+    image = Image.alpha_composite(canvas, image)
+  return image.convert("RGB")

@@ -1,0 +1,222 @@
+"""Training: one loop of plain steps, exact at every epoch's end.
+
+settings = workdir.TrainSettings(epochs=30)
+train_lib.train(dataset, settings, "W")   # the same again: continues
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from yourface_tfds import augment, cli, input_pipeline, losses, models
+from yourface_tfds import workdir as run_dir
+
+
+class Trainer:
+  """A model, its optimizer and how far they have come.
+
+  Attributes:
+    epoch: whole epochs done.
+    history: the figures of each.
+  """
+
+  def __init__(
+    self,
+    dataset: input_pipeline.Dataset,
+    settings: run_dir.TrainSettings,
+    workdir: pathlib.Path,
+  ) -> None:
+    keras.utils.set_random_seed(settings.seed)
+    self.dataset = dataset
+    self.settings = settings
+    self.workdir = workdir
+    self.model = models.build_model(settings.model_settings(), settings.policy)
+    examples = dataset.num_examples("train")
+    self.steps_per_epoch = -(-examples // settings.batch_size)
+    self.optimizer = _optimizer(settings, self.steps_per_epoch)
+    self.optimizer.build(self.model.trainable_variables)
+    self.epoch = 0
+    self.history: list[dict[str, float]] = []
+    self._train_step = tf.function(self._train, reduce_retracing=True)
+    self._eval_step = tf.function(self._evaluate, reduce_retracing=True)
+
+  def _train(
+    self, batch: losses.Batch, step: tf.Tensor
+  ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    seed = tf.stack([self.settings.seed, tf.cast(step, tf.int32)])
+    images = augment.augment(batch["image"], seed)
+    with tf.GradientTape() as tape:
+      probabilities = self.model(images, training=True)
+      loss = tf.add_n(list(losses.masked_losses(batch, probabilities).values()))
+      scaled = self.optimizer.scale_loss(loss)
+    variables = self.model.trainable_variables
+    gradients = tape.gradient(scaled, variables)
+    self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    return loss, losses.hits(batch, probabilities)
+
+  def _evaluate(
+    self, batch: losses.Batch
+  ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    probabilities = self.model(batch["image"], training=False)
+    each = losses.masked_losses(batch, probabilities)
+    return tf.add_n(list(each.values())), losses.hits(batch, probabilities)
+
+  def run_epoch(self, bar: tqdm.tqdm) -> dict[str, float]:
+    """Trains one epoch and validates; returns the figures of both."""
+    sums = losses.Sums()
+    step = self.epoch * self.steps_per_epoch
+    batches = input_pipeline.make_for_train(
+      self.dataset,
+      batch_size=self.settings.batch_size,
+      seed=self.settings.seed,
+      epoch=self.epoch,
+    )
+    for batch in batches:
+      loss, hits = self._train_step(batch, tf.constant(step))
+      if not np.isfinite(float(loss)):
+        raise cli.UserError(
+          f"step {step}: the loss became {float(loss)}; lower --learning_rate "
+          f"(now {self.settings.learning_rate:g}) and start in a new --workdir"
+        )
+      sums.add(float(loss), batch, hits)
+      step += 1
+      bar.update()
+      bar.set_postfix(_shown(sums.figures()), refresh=False)
+    figures = sums.figures()
+    if self.dataset.has_split("validation"):
+      sums = losses.Sums()
+      for batch in input_pipeline.make_for_eval(
+        self.dataset, "validation", batch_size=self.settings.batch_size
+      ):
+        loss, hits = self._eval_step(batch)
+        sums.add(float(loss), batch, hits)
+      figures |= sums.figures("validation_")
+    self.epoch += 1
+    return figures
+
+  def save(self, figures: dict[str, float]) -> None:
+    """Records an epoch: best weights if they are, then the state."""
+    name = _judged_by(figures)
+    is_best = all(figures[name] < before[name] for before in self.history)
+    self.history.append(figures)
+    if is_best:
+      temporary = self.workdir / ".incomplete.best.weights.h5"
+      self.model.save_weights(temporary)
+      temporary.replace(self.workdir / "best.weights.h5")
+    arrays = {
+      f"model_{i}": np.asarray(variable)
+      for i, variable in enumerate(self.model.variables)
+    } | {
+      f"optimizer_{i}": np.asarray(variable)
+      for i, variable in enumerate(self.optimizer.variables)
+    }
+    temporary = self.workdir / ".incomplete.state.npz"
+    np.savez(temporary, history=json.dumps(self.history), **arrays)  # pyright: ignore[reportArgumentType]
+    temporary.replace(self.workdir / "state.npz")
+
+  def restore(self) -> None:
+    """Continues from `state.npz` if there is one."""
+    path = self.workdir / "state.npz"
+    if not path.exists():
+      return
+    with np.load(path, allow_pickle=False) as state:
+      # Seed states of dropout are variables of the model too.
+      for i, variable in enumerate(self.model.variables):
+        variable.assign(state[f"model_{i}"])
+      for i, variable in enumerate(self.optimizer.variables):
+        variable.assign(state[f"optimizer_{i}"])
+      self.history = json.loads(str(state["history"]))
+    self.epoch = len(self.history)
+
+
+def _optimizer(
+  settings: run_dir.TrainSettings, steps_per_epoch: int
+) -> keras.optimizers.Optimizer:
+  steps = settings.epochs * steps_per_epoch
+  schedule = keras.optimizers.schedules.CosineDecay(
+    0.0,
+    decay_steps=max(steps - steps_per_epoch, 1),
+    warmup_target=settings.learning_rate,
+    warmup_steps=steps_per_epoch,
+  )
+  optimizer = keras.optimizers.AdamW(schedule, weight_decay=1e-4)
+  if settings.policy == "mixed_float16":
+    return keras.optimizers.LossScaleOptimizer(optimizer)
+  return optimizer
+
+
+def _judged_by(figures: Mapping[str, float]) -> str:
+  return "validation_loss" if "validation_loss" in figures else "loss"
+
+
+def _shown(figures: Mapping[str, float]) -> dict[str, str]:
+  return {name: f"{value:.3f}" for name, value in figures.items()}
+
+
+def train(
+  dataset: input_pipeline.Dataset,
+  settings: run_dir.TrainSettings,
+  workdir: str | os.PathLike[str],
+) -> dict[str, Any]:
+  """Trains, or continues, until `settings.epochs` are done.
+
+  Args:
+    dataset: from `input_pipeline.open_dataset`.
+    settings: of the run; those of an existing workdir must be the same.
+    workdir: made if missing.
+
+  Returns:
+    What `train.json` holds: best epoch, history, images per second.
+
+  Raises:
+    UserError: the workdir is of another run, there is no train split, or the
+      loss is no longer finite.
+  """
+  workdir = pathlib.Path(workdir)
+  if not dataset.has_split("train"):
+    raise cli.UserError(
+      f"{dataset.info.full_name} has no train split; build it with more photos"
+    )
+  run_dir.claim(dataset, settings, workdir)
+  trainer = Trainer(dataset, settings, workdir)
+  trainer.restore()
+  left = settings.epochs - trainer.epoch
+  started, done = time.perf_counter(), trainer.epoch
+  steps = trainer.steps_per_epoch
+  with tqdm.tqdm(
+    total=settings.epochs * steps,
+    initial=trainer.epoch * steps,
+    unit=" steps",
+    desc="Training",
+  ) as bar:
+    while trainer.epoch < settings.epochs:
+      figures = trainer.run_epoch(bar)
+      trainer.save(figures)
+      shown = "  ".join(f"{k} {v}" for k, v in _shown(figures).items())
+      bar.write(f"epoch {trainer.epoch}/{settings.epochs}: {shown}")
+  seconds = time.perf_counter() - started
+  judged_by = _judged_by(trainer.history[0])
+  best = min(range(trainer.epoch), key=lambda i: trainer.history[i][judged_by])
+  result = {
+    "dataset": dataset.info.full_name,
+    "settings": dataclasses.asdict(settings),
+    "parameters": trainer.model.count_params(),
+    "judged_by": judged_by,
+    "best_epoch": best + 1,
+    "best": trainer.history[best],
+    "history": trainer.history,
+  }
+  if left > 0:
+    images = (trainer.epoch - done) * dataset.num_examples("train")
+    result["images_per_second"] = round(images / seconds, 1)
+  cli.write_text(workdir / "train.json", cli.dump_json(result))
+  return result

@@ -1,0 +1,120 @@
+"""The folder of one training run: whose it is, and its model.
+
+It holds `settings.json`, `best.weights.h5` (lowest validation loss),
+`state.npz` (everything needed to continue after the last whole epoch),
+`train.json` (the figures of every epoch) and `evaluate_<split>.json`.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+import keras
+
+from yourface_tfds import cli, input_pipeline, models
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+  """Everything that decides a run's result, beside the data.
+
+  Attributes:
+    model, weights, image_size, dropout: see `models.ModelSettings`.
+    policy: one of `models.POLICIES`.
+    batch_size: images a step.
+    epochs: passes over the train split.
+    learning_rate: at its peak; it warms up for an epoch, then falls as a
+      cosine to nothing.
+    seed: of weights, order and augmentation.
+  """
+
+  model: str = "small_cnn"
+  weights: str = "none"
+  image_size: int = 150
+  dropout: float = 0.3
+  policy: str = "float32"
+  batch_size: int = 32
+  epochs: int = 30
+  learning_rate: float = 2e-3
+  seed: int = 0
+
+  def __post_init__(self) -> None:
+    self.model_settings()
+    for name in ("batch_size", "epochs", "learning_rate"):
+      if getattr(self, name) <= 0:
+        raise cli.UserError(
+          f"--{name}: got {getattr(self, name)}, allowed: above 0"
+        )
+
+  def model_settings(self) -> models.ModelSettings:
+    """Returns the part that concerns the model."""
+    return models.ModelSettings(
+      model=self.model,
+      weights=self.weights,
+      image_size=self.image_size,
+      dropout=self.dropout,
+    )
+
+
+def claim(
+  dataset: input_pipeline.Dataset,
+  settings: TrainSettings,
+  workdir: pathlib.Path,
+) -> None:
+  """Makes a workdir this run's: writes its settings, or compares them.
+
+  Raises:
+    UserError: it holds a run with other settings or data.
+  """
+  path = workdir / "settings.json"
+  mine = {
+    "dataset": dataset.info.full_name,
+    "train_examples": dataset.num_examples("train"),
+    **dataclasses.asdict(settings),
+  }
+  if path.exists():
+    theirs = json.loads(path.read_text(encoding="utf-8"))
+    for name in mine:
+      if mine[name] != theirs.get(name):
+        raise cli.UserError(
+          f"--workdir: {workdir} holds a run with {name}="
+          f"{theirs.get(name)!r}, this one has {mine[name]!r}; give the same "
+          "flags to continue it, or another --workdir"
+        )
+  cli.write_text(path, cli.dump_json(mine))
+
+
+def load_model(
+  workdir: str | os.PathLike[str], image_size: int | None = None
+) -> tuple[keras.Model, TrainSettings]:
+  """Returns the best model of a run, in float32 whatever it was trained in.
+
+  Args:
+    workdir: of a run with at least one finished epoch.
+    image_size: the side of the images it shall be fed, checked if given.
+
+  Raises:
+    UserError: no epoch is finished, or the image size is another.
+  """
+  workdir = pathlib.Path(workdir)
+  weights = workdir / "best.weights.h5"
+  if not weights.exists():
+    raise cli.UserError(
+      f"--workdir: no best.weights.h5 in {str(workdir)!r}; train first: python "
+      f"-m training.train --data_dir=D --workdir={workdir}"
+    )
+  stored = json.loads((workdir / "settings.json").read_text(encoding="utf-8"))
+  fields = {field.name for field in dataclasses.fields(TrainSettings)}
+  settings = TrainSettings(**{k: v for k, v in stored.items() if k in fields})
+  if image_size not in (None, settings.image_size):
+    raise cli.UserError(
+      f"--workdir: {workdir} has a model for {settings.image_size} pixels, the "
+      f"dataset has {image_size}; give the --config it was trained on"
+    )
+  model = models.build_model(
+    # The file holds all weights; ImageNet's need not be fetched again.
+    dataclasses.replace(settings.model_settings(), weights="none")
+  )
+  model.load_weights(weights)
+  return model, settings
