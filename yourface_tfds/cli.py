@@ -21,11 +21,11 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
-# TensorFlow greets with six lines of CPU features; a user came for the result.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 from absl import app, flags, logging
 
+from yourface_tfds import quiet
+
+quiet.install()
 flags.disclaim_key_flags()
 
 
@@ -65,7 +65,9 @@ def run(main: Callable[[list[str]], None]) -> None:
   """
 
   def guarded(argv: list[str]) -> None:
-    logging.use_absl_handler()
+    if not flags.FLAGS["verbosity"].present:
+      # absl shows the INFO lines of every library; -1 are its warnings.
+      logging.set_verbosity(logging.WARNING)
     try:
       main(argv)
     except (ValueError, KeyError, OSError, KeyboardInterrupt) as error:
@@ -165,16 +167,27 @@ def dump_json(value: Mapping[str, Any]) -> str:
   return json.dumps(value, ensure_ascii=False, indent=2)
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-  """Writes a text file whole or not at all (temporary file, then rename)."""
+@contextlib.contextmanager
+def replaced_file(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+  """Yields a path beside `path` that takes its place on success.
+
+  It keeps the ending, by which libraries choose a format. On any error, Ctrl-C
+  included, it is removed and `path` stays as it was.
+  """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f".{path.name}.incomplete")
+  temporary = path.with_name(f".incomplete.{path.name}")
   try:
-    temporary.write_text(text, encoding="utf-8")
+    yield temporary
     temporary.replace(path)
   finally:
     temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+  """Writes a UTF-8 text file, whole or not at all."""
+  with replaced_file(path) as temporary:
+    temporary.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager

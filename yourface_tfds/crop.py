@@ -136,15 +136,44 @@ def crop_face(
   region = tf.image.resize(region, small, tf.image.ResizeMethod.AREA)
   # The sides were rounded: what was really shrunk by, y and x apart.
   scales = tf.cast(small, tf.float32) / shape
+  crop = tf.raw_ops.ImageProjectiveTransformV3(
+    images=region[tf.newaxis],
+    transforms=_transform(centre - corner, side, angle, scales, size),
+    output_shape=[size, size],
+    fill_value=0.0,
+    interpolation="BILINEAR",
+    fill_mode="NEAREST",
+  )[0]
+  crop = tf.clip_by_value(tf.round(crop), 0.0, 255.0)
+  return tf.ensure_shape(tf.cast(crop, tf.uint8), [size, size, 3])
 
-  # From the pixel (u, v) of the crop to the pixel (x, y) of the region, both
-  # counted from the centre of their first pixel, 0.5 in continuous pixels.
+
+def _transform(
+  centre: tf.Tensor,
+  side: tf.Tensor,
+  angle: tf.Tensor,
+  scales: tf.Tensor,
+  size: int,
+) -> tf.Tensor:
+  """Returns the affine map from pixels of the crop to those of the region.
+
+  Args:
+    centre: float32 [2], y x of the face before the region was shrunk.
+    side: float32 [], pixels that the crop covers before the region was shrunk.
+    angle: float32 [], radians.
+    scales: float32 [2], what the region was shrunk by, y x.
+    size: side of the crop, pixels.
+
+  Returns:
+    float32 [1, 8] for ImageProjectiveTransformV3, which counts from the centre
+    of the first pixel, 0.5 in continuous pixels.
+  """
   step = side / size
   sine, cosine = tf.sin(angle) * step, tf.cos(angle) * step
   half = (size - 1) / 2
-  y, x = tf.unstack(centre - corner)
+  y, x = tf.unstack(centre)
   y_scale, x_scale = tf.unstack(scales)
-  transform = [
+  rows = [
     x_scale * cosine,
     -x_scale * sine,
     x_scale * (x - cosine * half + sine * half) - 0.5,
@@ -154,16 +183,7 @@ def crop_face(
     0.0,
     0.0,
   ]
-  crop = tf.raw_ops.ImageProjectiveTransformV3(
-    images=region[tf.newaxis],
-    transforms=tf.stack(transform)[tf.newaxis],
-    output_shape=[size, size],
-    fill_value=0.0,
-    interpolation="BILINEAR",
-    fill_mode="NEAREST",
-  )[0]
-  crop = tf.clip_by_value(tf.round(crop), 0.0, 255.0)
-  return tf.ensure_shape(tf.cast(crop, tf.uint8), [size, size, 3])
+  return tf.stack(rows)[tf.newaxis]
 
 
 def _region(

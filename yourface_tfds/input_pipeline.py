@@ -15,6 +15,7 @@ parsed and decoded in one call, which beats `tfds.load` about 1.8 times.
 import dataclasses
 import os
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -143,6 +144,12 @@ def make_for_eval(
   """
   keys = ("image", "person", "photo", *labels.HEADS)
   return _batches(dataset, dataset.records(split), keys, batch_size)
+
+
+def sample_faces(dataset: Dataset, split: str, count: int) -> np.ndarray:
+  """Returns the first images of a split: uint8[at most count, S, S, 3]."""
+  batches = make_for_eval(dataset, split, batch_size=count)
+  return next(iter(batches))["image"].numpy()
 
 
 def _batches(

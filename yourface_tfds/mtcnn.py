@@ -2,8 +2,7 @@
 
 P-Net, R-Net and O-Net of arXiv:1604.02878 with the weights of the `mtcnn`
 package (1.0.0, MIT), but none of its code: a batch of padded photos goes in,
-the faces of all of them come out, in plain TensorFlow ops. The same function
-runs eagerly, inside `tf.data.Dataset.map` and inside a SavedModel.
+the faces of all come out, eagerly, in tf.data and in a SavedModel alike.
 
   detector = mtcnn.Detector()
   image, size = mtcnn.fit_photo(photo, detector.settings.input_size)
@@ -17,10 +16,9 @@ Contract:
     pixel covers 0..1. Multiply them by (photo side / fitted side) to come back
     to the photo (`crop.to_photo_pixels`).
   * Boxes lie inside the valid area; landmarks may lie slightly outside.
-  * A photo gives the same faces whatever else is in its batch. Convolutions
-    differ in their last bits with the batch size, so coordinates are rounded to
-    1/16 px and scores to 1e-4: that a batch mate changes a byte of the crop
-    takes a value that falls onto a rounding edge.
+  * A photo gives the same faces whatever else is in its batch. The last bits
+    of a convolution depend on the batch, so coordinates are rounded to 1/16 px
+    and scores to 1e-4; only a value on a rounding edge can still differ.
 """
 
 import dataclasses
@@ -38,17 +36,11 @@ import tensorflow as tf
 from yourface_tfds import mtcnn_graph
 
 WEIGHTS_SHA256: Mapping[str, str] = {
-  "pnet.lz4": (
-    "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5"
-  ),
-  "rnet.lz4": (
-    "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee"
-  ),
-  "onet.lz4": (
-    "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3"
-  ),
+  "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
+  "rnet": "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee",
+  "onet": "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
 }
-"""The weight files of mtcnn 1.0.0 and their hashes."""
+"""Net -> hash of its file (`pnet.lz4`) in mtcnn 1.0.0."""
 
 MIN_SCORE = 0.9
 """Faces below are often ears, hands or prints on shirts (mtcnn 1.0.0)."""
@@ -59,9 +51,9 @@ class DetectorSettings:
   """What the cascade looks for. The defaults are those of mtcnn 1.0.0.
 
   Except for `input_size` and `min_face`, chosen for speed: 32 px of 512 are 6 %
-  of the long side; fewer than 5 % of the main faces in photos from the web are
-  smaller. There the boxes agree with the package's as well as its own do after
-  the photo is cropped by 3 px: of 365 main faces, 361 and 362 overlap by 0.7.
+  of the long side, and of the main faces in photos of 600 px and more fewer
+  than 5 % are smaller. On 365 photos from the web 361 main faces overlap those
+  of the package by 0.7; its own do in 362 once a photo is cropped by 3 px.
 
   Attributes:
     input_size: side of the square that photos are fitted into, pixels.
@@ -91,7 +83,7 @@ class DetectorSettings:
     if len(self.thresholds) != 3 or len(self.overlaps) != 4:
       raise ValueError(
         f"Got {len(self.thresholds)} thresholds and {len(self.overlaps)} "
-        "overlaps; MTCNN needs 3 and 4."
+        "overlaps; give 3 and 4, one for each step."
       )
     fractions = (*self.thresholds, *self.overlaps, self.factor)
     if not all(0 < value < 1 for value in fractions):
@@ -150,9 +142,8 @@ class MainFaces(NamedTuple):
 def weights_folder() -> pathlib.Path:
   """Returns the folder of the weights in the installed `mtcnn` package.
 
-  The package is looked up as installed, not imported: it would build three
-  Keras models, prefers a ./pnet.lz4 in the working directory to its own, and
-  any mtcnn.py there would take its place.
+  The package is looked up as installed, not imported: it would build Keras
+  models, prefers a ./pnet.lz4 to its own, and a ./mtcnn.py would replace it.
 
   Raises:
     FileNotFoundError: the package is not installed.
@@ -161,8 +152,7 @@ def weights_folder() -> pathlib.Path:
     package = importlib.metadata.distribution("mtcnn")
   except importlib.metadata.PackageNotFoundError as error:
     raise FileNotFoundError(
-      "Got no package mtcnn, needed for the weights of the face detector: "
-      "pip install mtcnn==1.0.0"
+      "Got no package mtcnn, needed by the detector: pip install mtcnn==1.0.0"
     ) from error
   return pathlib.Path(
     str(package.locate_file("mtcnn/assets/weights"))
@@ -184,11 +174,11 @@ def load_weights(folder: pathlib.Path | None = None) -> mtcnn_graph.Weights:
   """
   folder = folder or weights_folder()
   nets = []
-  for name, expected in WEIGHTS_SHA256.items():
-    path = folder / name
+  for net, expected in WEIGHTS_SHA256.items():
+    path = folder / f"{net}.lz4"
     if not path.is_file():
       raise FileNotFoundError(
-        f"Got no file {path}, needed for the face detector: "
+        f"Got no file {path}, needed by the detector: "
         "pip install --force-reinstall mtcnn==1.0.0"
       )
     content = path.read_bytes()
@@ -211,8 +201,7 @@ def fit_photo(photo: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
 
   Returns:
     uint8 [size, size, 3], zeros outside of the photo, and int32 [2], height and
-    width of the photo in it. The longer side is at most `size`; both are
-    rounded, so that each axis has its own scale.
+    width of the photo in it; both are rounded, so each axis has its own scale.
   """
   shape = tf.shape(photo)[:2]
   long_side = tf.reduce_max(shape)
@@ -234,9 +223,6 @@ def main_faces(
     faces: what `Detector.detect` returned.
     batch: how many photos were in that batch.
     min_score: lowest score that counts, 0..1.
-
-  Returns:
-    One row for each photo.
   """
   sides = faces.boxes[:, 2:] - faces.boxes[:, :2]
   areas = sides[:, 0] * sides[:, 1]
@@ -287,8 +273,7 @@ class Detector(tf.Module):
   ) -> None:
     super().__init__(name="mtcnn")
     self.settings = settings or DetectorSettings()
-    # A closure: tf.Module would wrap lists of arrays, and constants let
-    # oneDNN keep its own layout of them from call to call.
+    # In a closure: as an attribute, tf.Module would wrap and track the lists.
     nets = weights or load_weights()
     size = self.settings.input_size
 

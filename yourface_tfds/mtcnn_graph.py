@@ -60,28 +60,25 @@ def cascade(
     nets: the weights.
     level_sides: sides of the pyramid, largest first, pixels.
     thresholds: lowest score to pass each of the three nets.
-    overlaps: largest overlap within a level, across levels, after R-Net, after
-      O-Net.
+    overlaps: as in `mtcnn.DetectorSettings`.
 
   Returns:
-    photo int32 [n], boxes float32 [n, 4], scores float32 [n], landmarks float32
-    [n, 5, 2], sorted as in `mtcnn.Faces`.
+    The fields of `mtcnn.Faces`.
   """
   pnet, rnet, onet = nets
   side = int(images.shape[1])  # pyright: ignore[reportArgumentType]
-  levels = [
-    _propose(level, sizes, pnet, side / level_side, thresholds[0], overlaps[0])
-    for level, level_side in zip(
-      _pyramid(images, level_sides), level_sides, strict=True
-    )
-  ]
-  found = _Boxes(
-    *(tf.concat(fields, 0) for fields in zip(*levels, strict=True))
-  )
+  level, levels = images, []
+  for level_side in level_sides:
+    # From the level before: 1.2 ms a photo, from the input 4.5 (2 CPU cores).
+    level = tf.image.resize(level, [level_side, level_side], "area")
+    found = _propose(level, sizes, pnet, thresholds[0], side / level_side)
+    levels.append(found.rows(_suppress(found, overlaps[0])))
+  found = _Boxes(*(tf.concat(rows, 0) for rows in zip(*levels, strict=True)))
   found = found.rows(_suppress(found, overlaps[1]))
   found = found._replace(boxes=_square(found.boxes))
 
-  output = _judge(images, found, 24, rnet, ((3, "SAME"), (3, "VALID"), None))
+  pools = ((3, "SAME"), (3, "VALID"), None)
+  output = _judge(images, found, 24, rnet, pools)
   rows = tf.where(output[:, 0] > _logit(thresholds[1]))[:, 0]
   found = _refine(found.rows(rows), tf.gather(output, rows))
   found = found.rows(_suppress(found, overlaps[2]))
@@ -97,28 +94,12 @@ def cascade(
   return _finish(found.rows(rows), tf.gather(landmarks, rows), sizes)
 
 
-def _pyramid(images: tf.Tensor, sides: Sequence[int]) -> list[tf.Tensor]:
-  """Returns the batch at each side, float32 0..255.
-
-  Each level is made from the one before, which takes a third of the time of
-  making it from the input, and finds the same faces.
-  """
-  levels = []
-  for side in sides:
-    source = levels[-1] if levels else images
-    levels.append(
-      tf.image.resize(source, [side, side], tf.image.ResizeMethod.AREA)
-    )
-  return levels
-
-
 def _propose(
   level: tf.Tensor,
   sizes: tf.Tensor,
   weights: Sequence[np.ndarray],
-  scale: float,
   threshold: float,
-  overlap: float,
+  scale: float,
 ) -> _Boxes:
   """Returns the candidates of P-Net on a level, `scale` below the input."""
   maps = _features(level, weights, ((2, "SAME"), None, None))
@@ -133,8 +114,7 @@ def _propose(
   # What starts in the padding sees no photo.
   limits = tf.cast(tf.gather(sizes, photo), tf.float32)
   inside = tf.where(tf.reduce_all(boxes[:, :2] < limits, 1))[:, 0]
-  found = _Boxes(photo, boxes, tf.sigmoid(output[:, 0])).rows(inside)
-  return found.rows(_suppress(found, overlap))
+  return _Boxes(photo, boxes, tf.sigmoid(output[:, 0])).rows(inside)
 
 
 def _judge(

@@ -107,7 +107,7 @@ def _back_hair(painter: Painter, person: Person) -> None:
 
 
 def _neck(painter: Painter, person: Person, skin: Color) -> None:
-  wide = 0.46 if person.gender == WOMAN else 0.56
+  wide = 0.44 if person.gender == WOMAN else 0.5
   neck = np.array([[-wide, 0.6], [wide, 0.6], [wide, 2.1], [-wide, 2.1]])
   painter.fill(neck, mix(skin, _BLACK, 0.22), solid=True)
   painter.soft(
@@ -154,7 +154,8 @@ def _shade(painter: Painter, person: Person, pose: Pose) -> None:
     painter.shade(side * 0.12, -0.12, 0.07, 0.16, -0.14)
     painter.shade(side * 0.5, 0.22, 0.2, 0.14, 0.12)
     painter.shade(side * 0.95, 0.2, 0.26, 0.9, -0.3)
-    painter.shade(side * 0.17, tip, 0.07, 0.1, -0.12)
+    painter.shade(side * 0.19, tip, 0.07, 0.1, -0.2)
+    painter.shade(side * 0.13, 0.15, 0.05, 0.2, -0.12)
   painter.shade(away * 0.12, 0.15, 0.08, 0.25, -0.18)
   painter.shade(0, 0.1, 0.06, 0.28, 0.2)
   painter.shade(0, tip + 0.13, 0.2, 0.07, -0.28)
@@ -190,7 +191,10 @@ def _eye(painter: Painter, person: Person, pose: Pose, side: int) -> None:
   painter.fill(oval(x - 0.03, center[1] - 0.03, 0.018, 0.018), _WHITE)
   lid = eye[20:]  # The upper half, from one corner to the other.
   woman = person.gender == WOMAN
-  painter.line(lid, _BLACK, 0.05 if woman else 0.028)
+  painter.line(lid, _BLACK, 0.055 if woman else 0.042)
+  painter.line(eye[:21], (60, 34, 30), 0.016, alpha=0.8)
+  crease = (lid - center) * (1.12, 1.3) + center - (0, 0.035)
+  painter.line(crease[2:-1], (60, 34, 30), 0.02, alpha=0.6)
   if woman:
     outer = eye[20] if side < 0 else eye[0]
     for lash in (0.35, 0.7, 1.05):
@@ -201,14 +205,14 @@ def _eye(painter: Painter, person: Person, pose: Pose, side: int) -> None:
 def _brow(painter: Painter, person: Person, side: int) -> None:
   look = sample_traits.LOOKS[person.face_type]
   woman = person.gender == WOMAN
-  thick = (0.028 if woman else 0.065) + 0.015 * person.brow
+  thick = (0.032 if woman else 0.062) + 0.02 * person.brow
   x = person.eye_gap * look.eye_gap
   y = -0.27 - 0.09 * max(0, look.eye_height - 1)
   lift = 0.004 * look.eye_tilt
   arch = curve([(x - 0.2, y + lift / 2), (x, y - 0.1), (x + 0.24, y - lift)])
   edge = np.linspace(1, 0.4, len(arch))[:, None] * (0, thick)
   brow = np.concatenate([arch - edge, (arch + edge)[::-1]]) * (side, 1)
-  painter.soft(brow, mix(person.hair, _BLACK, 0.6), alpha=0.95, blur=0.02)
+  painter.soft(brow, mix(person.hair, _BLACK, 0.7), alpha=1, blur=0.014)
 
 
 def _mouth(painter: Painter, person: Person, pose: Pose) -> None:
@@ -273,9 +277,9 @@ def _front_hair(painter: Painter, person: Person) -> None:
       burn = np.array([[0.78, -0.6], [1.0, -0.6], [0.96, 0.3], [0.82, 0.22]])
       painter.fill(burn * (side, 1), person.hair, solid=True)
   light = mix(person.hair, _WHITE, 0.25)
-  for start in np.linspace(-0.8, 0.8, 7):
-    gloss = curve([(part, -1.05), (start * 0.8, -1.5), (start * 1.15, -0.95)])
-    painter.line(gloss, light, 0.03, alpha=0.35)
+  for end in (-0.8, -0.5, -0.25, 0.25, 0.5, 0.8):
+    gloss = curve([(part, -1.1), (part + end / 2, -1.6), (end, -1.0)])
+    painter.line(gloss, light, 0.025, alpha=0.25)
   if woman:
     for x in (-1.15, -1.0, 1.0, 1.15):
       gloss = curve([(x * 0.9, -0.6), (x * 1.1, 0.3), (x * 0.95, 1.8)])

@@ -109,9 +109,8 @@ class Trainer:
     is_best = all(figures[name] < before[name] for before in self.history)
     self.history.append(figures)
     if is_best:
-      temporary = self.workdir / ".incomplete.best.weights.h5"
-      self.model.save_weights(temporary)
-      temporary.replace(self.workdir / "best.weights.h5")
+      with cli.replaced_file(self.workdir / "best.weights.h5") as temporary:
+        self.model.save_weights(temporary)
     arrays = {
       f"model_{i}": np.asarray(variable)
       for i, variable in enumerate(self.model.variables)
@@ -119,9 +118,9 @@ class Trainer:
       f"optimizer_{i}": np.asarray(variable)
       for i, variable in enumerate(self.optimizer.variables)
     }
-    temporary = self.workdir / ".incomplete.state.npz"
-    np.savez(temporary, history=json.dumps(self.history), **arrays)  # pyright: ignore[reportArgumentType]
-    temporary.replace(self.workdir / "state.npz")
+    arrays["history"] = np.array(json.dumps(self.history))
+    with cli.replaced_file(self.workdir / "state.npz") as temporary:
+      np.savez(temporary, **arrays)
 
   def restore(self) -> None:
     """Continues from `state.npz` if there is one."""

@@ -1,0 +1,191 @@
+"""What the first bytes of a photo tell, read in the graph: size, orientation.
+
+`tf.io.decode_image` ignores EXIF and allocates whatever a header claims; both
+are answered here before anything is decoded. Offsets are those of the formats'
+specifications: JPEG (ITU-T T.81 annex B), Exif 2.32 section 4.6, PNG IHDR, GIF
+89a, BMP, WebP (RFC 9649).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+Word = Callable[[tf.Tensor], tf.Tensor]
+
+
+class Header(NamedTuple):
+  """What is known before decoding.
+
+  Attributes:
+    pixels: int64[], width times height; 0 where the header does not tell.
+    orientation: int64[], 1..8 as in Exif; 1 where nothing is said.
+  """
+
+  pixels: tf.Tensor
+  orientation: tf.Tensor
+
+
+def starts_with(encoded: tf.Tensor, magic: bytes, offset: int = 0) -> tf.Tensor:
+  """Returns bool[]: whether the bytes at `offset` are `magic`."""
+  size = tf.strings.length(encoded)
+  # substr fails beyond the end of a string.
+  start = tf.minimum(offset, size)
+  return tf.equal(tf.strings.substr(encoded, start, len(magic)), magic)
+
+
+def read(encoded: tf.Tensor) -> Header:
+  """Reads the header of a photo file.
+
+  Args:
+    encoded: string[], the bytes of any file.
+
+  Returns:
+    The header; zeros and ones for what is no image. Never fails.
+  """
+  data = tf.io.decode_raw(encoded, tf.uint8)
+  size = tf.size(data)
+
+  def byte(i: tf.Tensor) -> tf.Tensor:
+    # Zeros beyond the end, and where the file has no byte at all.
+    inside = (i >= 0) & (i < size)
+    padded = tf.concat([data, tf.zeros([1], tf.uint8)], 0)
+    value = tf.gather(padded, tf.clip_by_value(i, 0, size))
+    return tf.where(inside, tf.cast(value, tf.int64), 0)
+
+  def big(i: tf.Tensor) -> tf.Tensor:
+    return byte(i) * 256 + byte(i + 1)
+
+  def little(i: tf.Tensor) -> tf.Tensor:
+    return byte(i + 1) * 256 + byte(i)
+
+  one = tf.ones([], tf.int64)
+  return tf.case(
+    [
+      (
+        starts_with(encoded, b"\xff\xd8"),
+        lambda: _read_jpeg(size, big, little),
+      ),
+      (
+        starts_with(encoded, b"\x89PNG"),
+        lambda: Header(
+          (big(16) * 65536 + big(18)) * (big(20) * 65536 + big(22)), one
+        ),
+      ),
+      (
+        starts_with(encoded, b"GIF8"),
+        lambda: Header(little(6) * little(8), one),
+      ),
+      (
+        starts_with(encoded, b"BM"),
+        # A negative height means top to bottom; it wraps to above 2^31.
+        lambda: Header(
+          (little(18) + little(20) * 65536)
+          * _magnitude(little(22) + little(24) * 65536),
+          one,
+        ),
+      ),
+      (
+        starts_with(encoded, b"WEBP", 8),
+        lambda: Header(_webp_pixels(encoded, byte, little), one),
+      ),
+    ],
+    default=lambda: Header(0 * one, one),
+  )
+
+
+def _magnitude(value: tf.Tensor) -> tf.Tensor:
+  return tf.where(value >= 2**31, 2**32 - value, value)
+
+
+def _webp_pixels(encoded: tf.Tensor, byte: Word, little: Word) -> tf.Tensor:
+  lossless_bits = little(21) + little(23) * 65536
+  lossless = (lossless_bits % 16384 + 1) * (lossless_bits // 16384 % 16384 + 1)
+  extended = (little(24) + byte(26) * 65536 + 1) * (
+    little(27) + byte(29) * 65536 + 1
+  )
+  lossy = (little(26) % 16384) * (little(28) % 16384)
+  return tf.where(
+    starts_with(encoded, b"VP8X", 12),
+    extended,
+    tf.where(starts_with(encoded, b"VP8L", 12), lossless, lossy),
+  )
+
+
+def _read_jpeg(size: tf.Tensor, big: Word, little: Word) -> Header:
+  """Walks the segments up to the frame header, which holds the size."""
+
+  def is_frame(marker: tf.Tensor) -> tf.Tensor:
+    # SOF0..SOF15 without DHT, JPG and DAC, which share the range.
+    low = (marker >= 0xFFC0) & (marker <= 0xFFCF)
+    others = (marker == 0xFFC4) | (marker == 0xFFC8) | (marker == 0xFFCC)
+    return low & ~others
+
+  def goes_on(i: tf.Tensor, pixels: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+    marker = big(i)
+    return (
+      (i + 4 < size) & (pixels == 0) & (marker >= 0xFF01) & (marker != 0xFFDA)
+    )
+
+  def step(
+    i: tf.Tensor, pixels: tf.Tensor, orientation: tf.Tensor
+  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    marker = big(i)
+    pixels = tf.where(is_frame(marker), big(i + 5) * big(i + 7), pixels)
+    # "Exif" follows the length of its APP1 segment.
+    is_exif = (
+      (marker == 0xFFE1) & (big(i + 4) == 0x4578) & (big(i + 6) == 0x6966)
+    )
+    orientation = tf.cond(
+      is_exif,
+      lambda: _exif_orientation(i + 10, big, little),
+      lambda: orientation,
+    )
+    length = tf.cast(tf.maximum(big(i + 2), 2), tf.int32)
+    # 0xFF may be repeated before a marker as padding.
+    following = tf.where(marker == 0xFFFF, i + 1, i + 2 + length)
+    return following, pixels, orientation
+
+  start = (tf.constant(2), tf.zeros([], tf.int64), tf.ones([], tf.int64))
+  _, pixels, orientation = tf.while_loop(goes_on, step, start)
+  return Header(pixels, orientation)
+
+
+def _exif_orientation(start: tf.Tensor, big: Word, little: Word) -> tf.Tensor:
+  """Returns tag 0x0112 of the first directory of a TIFF header, else 1."""
+  is_little = tf.equal(big(start), 0x4949)
+
+  def short(i: tf.Tensor) -> tf.Tensor:
+    return tf.where(is_little, little(i), big(i))
+
+  high, low = short(start + 4), short(start + 6)
+  # The first directory of a photo lies at byte 8; a hostile offset must not
+  # overflow int32.
+  offset = tf.where(is_little, low * 65536 + high, high * 65536 + low)
+  directory = start + tf.cast(tf.minimum(offset, 2**16), tf.int32)
+  entries = tf.cast(tf.minimum(short(directory), 512), tf.int32)
+  tags = directory + 2 + 12 * tf.range(entries)
+  values = tf.boolean_mask(short(tags + 8), tf.equal(short(tags), 0x0112))
+  value = tf.concat([values, [1]], 0)[0]
+  return tf.where((value >= 1) & (value <= 8), value, 1)
+
+
+def upright(photo: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+  """Turns a decoded photo the way its orientation says.
+
+  Args:
+    photo: uint8[height, width, 3].
+    orientation: int64[], 1..8, Exif 2.32 section 4.6.4.
+  """
+  turned = tf.cond(
+    orientation >= 5, lambda: tf.transpose(photo, [1, 0, 2]), lambda: photo
+  )
+  # After the transposition of 5..8: which axes are still to be reversed.
+  across = _is_any(orientation, 2, 3, 6, 7)
+  down = _is_any(orientation, 3, 4, 7, 8)
+  turned = tf.cond(across, lambda: tf.reverse(turned, [1]), lambda: turned)
+  return tf.cond(down, lambda: tf.reverse(turned, [0]), lambda: turned)
+
+
+def _is_any(value: tf.Tensor, *options: int) -> tf.Tensor:
+  return tf.reduce_any(tf.equal(value, tf.constant(options, tf.int64)))
