@@ -17,6 +17,7 @@ _WIDTH = 1080
 _MAX_PHOTO_HEIGHT = 1080
 _PAD = 56
 _ROW = 46
+_LOW_ROW = 36
 _PAPER = (255, 252, 246)
 _INK = (38, 34, 40)
 _GREY = (128, 120, 122)
@@ -74,10 +75,10 @@ def draw(photo: np.ndarray, answer: Answer) -> Image.Image:
   """
   picture = _framed_photo(photo, answer.box)
   face = _fitting_font(answer.sentence, _WIDTH - 2 * _PAD)
-  rows = sum(_rows_of(head) for head in answer.probabilities)
   top = picture.height + 2 * _PAD
   height = top + face.size + _PAD
-  height += rows * _ROW + len(answer.probabilities) * _PAD
+  for probabilities in answer.probabilities.values():
+    height += len(probabilities) * _row_height(probabilities) + _PAD
   card = Image.new("RGB", (_WIDTH, round(height)), _PAPER)
   card.paste(picture, ((_WIDTH - picture.width) // 2, 0))
   pen = ImageDraw.Draw(card)
@@ -121,8 +122,8 @@ def _fitting_font(text: str, width: float) -> ImageFont.FreeTypeFont:
   return font(24, bold=True)
 
 
-def _rows_of(head: str) -> int:
-  return min(len(labels.HEADS[head].names), 4)
+def _row_height(probabilities: Sequence[float]) -> int:
+  return _ROW if len(probabilities) <= 4 else _LOW_ROW
 
 
 def _draw_head(
@@ -131,35 +132,37 @@ def _draw_head(
   head: str,
   probabilities: Sequence[float],
 ) -> float:
-  """Draws the likeliest classes of a head as bars; returns where it ends."""
+  """Draws a head's classes as bars, likeliest first; returns where it ends."""
   vocabulary = labels.HEADS[head]
   values = np.asarray(probabilities)
-  ranked = np.argsort(-values, kind="stable")[: _rows_of(head)]
+  ranked = np.argsort(-values, kind="stable")
+  row = _row_height(probabilities)
+  thick, size = row // 4, row * 3 // 5
   left, right = _PAD + 250, _WIDTH - _PAD - 110
   for rank, index in enumerate(ranked):
     best = rank == 0
-    middle = y + _ROW / 2
+    middle = y + row / 2
     ink = _INK if best else _GREY
     word = f"{vocabulary.korean[index]} {vocabulary.names[index]}"
     pen.text(
-      (_PAD, middle), word, fill=ink, font=font(27, bold=best), anchor="lm"
+      (_PAD, middle), word, fill=ink, font=font(size, bold=best), anchor="lm"
     )
-    bar = (left, middle - 11, right, middle + 11)
-    pen.rounded_rectangle(bar, radius=11, fill=_TRACK)
+    bar = (left, middle - thick, right, middle + thick)
+    pen.rounded_rectangle(bar, radius=thick, fill=_TRACK)
     end = left + (right - left) * float(values[index])
     if end - left >= 2:
       # A radius above half the bar's length is refused by Pillow.
-      radius = min(11.0, (end - left) / 2)
+      radius = min(thick, (end - left) / 2)
       color = _ACCENT if best else _GREY
       pen.rounded_rectangle(
-        (left, middle - 11, end, middle + 11), radius=radius, fill=color
+        (left, middle - thick, end, middle + thick), radius=radius, fill=color
       )
     pen.text(
       (_WIDTH - _PAD, middle),
       f"{100 * values[index]:.1f} %",
       fill=ink,
-      font=font(27, bold=best),
+      font=font(size, bold=best),
       anchor="rm",
     )
-    y += _ROW
+    y += row
   return y

@@ -78,13 +78,18 @@ def run(main: Callable[[list[str]], None]) -> None:
   app.run(guarded, flags_parser=_parse_flags)
 
 
+def is_program(name: str) -> bool:
+  """Returns whether the running program has that name, say `tfds`."""
+  return pathlib.Path(sys.argv[0]).stem == name
+
+
 def one_line_errors_under(program: str) -> None:
   """Makes an uncaught `UserError` one line, in a program that is not ours.
 
   Only where the running program has that name: a notebook or script that
   imports the same code keeps its tracebacks.
   """
-  if pathlib.Path(sys.argv[0]).stem != program:
+  if not is_program(program):
     return
   before = sys.excepthook
 

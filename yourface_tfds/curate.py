@@ -141,7 +141,7 @@ def find_groups(hashes: np.ndarray, digests: Sequence[str]) -> list[str]:
       i = parent[i]
     return i
 
-  bits = np.unpackbits(hashes, axis=2) if count else np.zeros((0, 2, 256))
+  bits = np.unpackbits(hashes.reshape(-1, 2, 32), axis=2)
   for band in range(_MAX_DISTANCE + 1):
     keys = np.packbits(
       bits[:, :, band * _BAND_BITS : (band + 1) * _BAND_BITS], axis=2

@@ -14,6 +14,7 @@ parsed and decoded in one call, which beats `tfds.load` about 1.8 times.
 
 import dataclasses
 import os
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -89,8 +90,8 @@ def open_dataset(data_dir: str | os.PathLike[str], config: str) -> Dataset:
       "build it with: tfds build builders/your_face --config="
       f"{config} --manual_dir=M --data_dir={os.fspath(data_dir)}"
     ) from error
-  features = builder.info.features
-  missing = {"image", "person", "photo", *labels.HEADS} - set(features or ())
+  features: Any = builder.info.features or {}
+  missing = {"image", "person", "photo", *labels.HEADS} - set(features)
   if missing:
     raise cli.UserError(
       f"{builder.data_path}: no feature {', '.join(sorted(missing))}; this was "

@@ -55,6 +55,12 @@ def find_faces(finder: faces.FaceFinder, encoded: tf.Tensor) -> FoundFaces:
     finder: detector and crop.
     encoded: string[B], the bytes of photo files.
   """
+  # An empty batch breaks the detector's convolutions; it gets a row, which is
+  # dropped again.
+  wanted = tf.shape(encoded)[0]
+  encoded = tf.cond(
+    tf.equal(wanted, 0), lambda: tf.fill([1], ""), lambda: encoded
+  )
   count = tf.shape(encoded)[0]
   side = finder.detector.settings.input_size
   uint8 = tf.uint8
@@ -106,12 +112,12 @@ def find_faces(finder: faces.FaceFinder, encoded: tf.Tensor) -> FoundFaces:
   )
   errors = tf.where((errors == "") & ~found, NO_FACE, errors)
   return FoundFaces(
-    found=found,
-    boxes=boxes.stack(),
-    scores=tf.where(found, main.scores, 0.0),
-    counts=tf.where(found, main.count, 0),
-    crops=crops.stack(),
-    errors=errors,
+    found=found[:wanted],
+    boxes=boxes.stack()[:wanted],
+    scores=tf.where(found, main.scores, 0.0)[:wanted],
+    counts=tf.where(found, main.count, 0)[:wanted],
+    crops=crops.stack()[:wanted],
+    errors=errors[:wanted],
   )
 
 

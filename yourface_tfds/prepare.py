@@ -222,7 +222,7 @@ class _Preparation:
     paths = [file.path for file in files if file.path in self._hashes]
     hashes = np.array([self._hashes[path][0] for path in paths], np.uint8)
     digests = [self._hashes[path][1] for path in paths]
-    groups = curate.find_groups(hashes.reshape(-1, 2, 32), digests)
+    groups = curate.find_groups(hashes, digests)
     for path, group in zip(paths, groups, strict=True):
       self._rows[path] = dataclasses.replace(self._rows[path], group=group)
     return curate.reject_shared([self._rows[file.path] for file in files])

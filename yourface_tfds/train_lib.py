@@ -120,7 +120,7 @@ class Trainer:
     }
     arrays["history"] = np.array(json.dumps(self.history))
     with cli.replaced_file(self.workdir / "state.npz") as temporary:
-      np.savez(temporary, **arrays)
+      np.savez(temporary, allow_pickle=False, **arrays)
 
   def restore(self) -> None:
     """Continues from `state.npz` if there is one."""
