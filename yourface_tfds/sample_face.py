@@ -18,6 +18,7 @@ WOMAN = 1
 SINGER = 1
 _BLACK = (18, 14, 14)
 _WHITE = (248, 246, 240)
+_SCLERA = (222, 212, 206)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,7 +153,9 @@ def _shade(painter: Painter, person: Person, pose: Pose) -> None:
   for side in (-1, 1):
     painter.shade(side * gap, -0.12, 0.26, 0.17, -0.34)
     painter.shade(side * 0.12, -0.12, 0.07, 0.16, -0.14)
-    painter.shade(side * 0.5, 0.22, 0.2, 0.14, 0.12)
+    painter.shade(side * 0.48, 0.2, 0.22, 0.15, 0.24)
+    painter.shade(side * 0.38, 0.06, 0.16, 0.05, -0.2)
+    painter.shade(side * 0.38, -0.45, 0.25, 0.08, 0.15)
     painter.shade(side * 0.95, 0.2, 0.26, 0.9, -0.3)
     painter.shade(side * 0.19, tip, 0.07, 0.1, -0.2)
     painter.shade(side * 0.13, 0.15, 0.05, 0.2, -0.12)
@@ -161,8 +164,9 @@ def _shade(painter: Painter, person: Person, pose: Pose) -> None:
   painter.shade(0, tip + 0.13, 0.2, 0.07, -0.28)
   painter.shade(0, 0.97, 0.2, 0.06, -0.22)
   painter.shade(0, 1.1, 0.2, 0.1, 0.1)
-  painter.shade(0, -0.6, 0.5, 0.25, 0.1)
-  painter.shade(0, 1.35, 0.6, 0.12, -0.3)
+  painter.shade(0, -0.22, 0.2, 0.08, -0.15)
+  painter.shade(0, -0.78, 0.9, 0.2, -0.15)
+  painter.shade(0, 1.27, 0.7, 0.15, -0.3)
 
 
 def _eye(painter: Painter, person: Person, pose: Pose, side: int) -> None:
@@ -178,10 +182,10 @@ def _eye(painter: Painter, person: Person, pose: Pose, side: int) -> None:
     alpha=0.55,
     blur=0.03,
   )
-  painter.fill(eye, _WHITE if look.white is None else look.white)
+  painter.fill(eye, _SCLERA if look.white is None else look.white)
   iris = mix(person.iris, look.iris, look.iris_share)
   x = center[0] + 0.05 * pose.gaze
-  size = 0.088 * person.eye_size * look.iris_size
+  size = 0.096 * person.eye_size * look.iris_size
   shapes = {"round": (0.45, 0.45), "slit": (0.16, 0.95), "bar": (0.8, 0.25)}
   pupil = np.array(shapes[look.pupil]) * size
   with painter.inside(eye):
@@ -263,7 +267,8 @@ def _front_hair(painter: Painter, person: Person) -> None:
       curve([(part, -1.02), (-0.5, -0.9), (-0.78, low - 0.2), (-reach, -0.35)]),
     ]
   )
-  painter.fill(np.concatenate([top, edge]), person.hair, solid=True)
+  dark = mix(person.hair, _BLACK, 0.25)
+  painter.fill(np.concatenate([top, edge]), dark, solid=True)
   for side in (-1, 1):
     if woman:
       strand = np.concatenate(

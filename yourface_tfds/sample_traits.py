@@ -74,10 +74,10 @@ _LOOKS = {
   "fox": Look(tint=(236, 120, 30), tint_share=0.45, fur=(224, 104, 24),
               width=0.95, jaw=-0.35, eye_tilt=22, eye_height=0.8,
               iris=(226, 150, 20), iris_share=0.8, mouth_width=0.85),
-  "dinosaur": Look(tint=(100, 130, 190), tint_share=0.36, fur=(52, 84, 140),
+  "dinosaur": Look(tint=(100, 130, 190), tint_share=0.32, fur=(52, 84, 140),
                    jaw=0.4, eye_height=0.95, iris=(230, 90, 20),
                    iris_share=0.9, mouth_width=1.3),
-  "frog": Look(tint=(126, 204, 70), tint_share=0.4, fur=(80, 170, 50),
+  "frog": Look(tint=(126, 204, 70), tint_share=0.36, fur=(80, 170, 50),
                width=1.06, jaw=0.3, eye_height=1.4, eye_width=1.15,
                eye_gap=1.04, iris=(160, 116, 24), iris_share=0.9,
                iris_size=1.25, pupil="bar", mouth_width=1.35),
@@ -251,10 +251,10 @@ def _whiskers(painter: Painter, person: Person, color: Color) -> None:
   for rise in (-0.16, 0.0, 0.16):
     lift = rise + 0.04 * person.cue[4]
     hair = curve(
-      [(0.28, 0.58 + rise / 3), (0.7, 0.5 + rise), (1.2, 0.55 + lift * 2)]
+      [(0.38, 0.58 + rise / 3), (0.7, 0.5 + rise), (1.2, 0.55 + lift * 2)]
     )
     for side in _both(hair):
-      painter.line(side, color, 0.022, alpha=0.9)
+      painter.line(side, color, 0.02, alpha=0.7)
 
 
 def _tiger_stripes(painter: Painter, person: Person, fur: Color) -> None:

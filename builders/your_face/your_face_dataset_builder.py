@@ -20,6 +20,7 @@ from yourface_tfds import (
 )
 
 cli.one_line_errors_under("tfds")
+_closing_words: list[str] = []
 
 
 class YourFaceConfig(tfds.core.BuilderConfig):
@@ -162,7 +163,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       f"Next: python -m training.train --data_dir={self.data_dir_root} "
       f"--config={self._config.name} --workdir=W"
     )
-    if cli.is_program("tfds"):
-      atexit.register(print, text)  # Below the page that `tfds build` prints.
-    else:
+    if not cli.is_program("tfds"):
       print(text)
+      return
+    if not _closing_words:  # They go below the page that `tfds build` prints.
+      atexit.register(lambda: print(*_closing_words, sep="\n"))
+    _closing_words.append(text)

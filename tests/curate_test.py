@@ -1,0 +1,529 @@
+"""Tests of curate: near-duplicates, splits, and the account of both."""
+
+import collections
+import csv
+import io
+import itertools
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from PIL import Image
+
+from yourface_tfds import cli, curate
+
+_HASH_BITS = 256
+_NEAR = 20
+
+
+def _picture(seed, height=300, width=400):
+  """Smooth noise: large shapes, as in a photo, and no two alike."""
+  rng = np.random.default_rng(seed)
+  small = Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8))
+  return small.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def _jpeg(image, quality):
+  out = io.BytesIO()
+  image.save(out, "JPEG", quality=quality)
+  return Image.open(out)
+
+
+_CHANGES = {
+  "smaller": lambda image: image.resize((131, 98)),
+  "larger": lambda image: image.resize((1000, 750)),
+  "squeezed": lambda image: image.resize((300, 300)),
+  "recompressed": lambda image: _jpeg(image, 30),
+  "mirrored": lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+  "mirrored, smaller, recompressed": lambda image: _jpeg(
+    image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((160, 120)), 40
+  ),
+  "brighter": lambda image: image.point(lambda value: value * 0.9 + 20),
+}
+
+
+def _hash(image):
+  return curate.picture_hash(np.asarray(image.convert("RGB")))
+
+
+def _distance(one, other):
+  bits = np.unpackbits(one[:, None] ^ other[None], axis=2)
+  return bits.sum(axis=2).min()
+
+
+@pytest.mark.parametrize("change", _CHANGES.values(), ids=_CHANGES)
+def test_hash_is_stable(change):
+  for seed in range(5):
+    image = _picture(seed)
+    assert _distance(_hash(image), _hash(change(image))) <= _NEAR
+
+
+def test_hashes_of_other_pictures_are_far():
+  hashes = [_hash(_picture(seed)) for seed in range(30)]
+  assert hashes[0].shape == (2, _HASH_BITS // 8)
+  assert hashes[0].dtype == np.uint8
+  for one, other in itertools.combinations(hashes, 2):
+    assert _distance(one, other) > 2 * _NEAR
+
+
+def test_hash_of_the_mirror_image_is_the_second_of_the_two():
+  image = np.asarray(_picture(3))
+  straight, mirrored = curate.picture_hash(image)
+  again = curate.picture_hash(image[:, ::-1])
+  assert np.bitwise_count(again[0] ^ mirrored).sum() <= 2
+  assert np.bitwise_count(again[1] ^ straight).sum() <= 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 2)])
+def test_hash_of_tiny_pictures(size):
+  photo = np.full((*size, 3), 99, np.uint8)
+  assert not curate.picture_hash(photo).any()
+
+
+def _groups(hashes, digests):
+  return curate.find_groups(np.stack(hashes), digests)
+
+
+def test_groups_hold_the_copies_of_one_picture():
+  hashes, digests, wanted = [], [], []
+  for seed in range(12):
+    image = _picture(seed)
+    copies = [image, *(change(image) for change in _CHANGES.values())]
+    names = [f"{100 - seed}{place}" for place in range(len(copies))]
+    hashes += map(_hash, copies)
+    digests += names
+    wanted += [min(names)] * len(names)
+  assert _groups(hashes, digests) == wanted
+
+  order = list(range(len(hashes)))
+  random.Random(0).shuffle(order)
+  shuffled = _groups([hashes[i] for i in order], [digests[i] for i in order])
+  assert shuffled == [wanted[i] for i in order]
+
+
+def test_groups_of_nothing_and_of_one():
+  assert curate.find_groups(np.zeros((0, 2, 32), np.uint8), []) == []
+  assert _groups([_hash(_picture(0))], ["only"]) == ["only"]
+
+
+def _bits(*places):
+  bits = np.zeros(_HASH_BITS, np.uint8)
+  bits[list(places)] = 1
+  return np.packbits(bits)
+
+
+def _naive_groups(hashes, digests):
+  group = list(digests)
+  for _ in digests:
+    for i, j in itertools.product(range(len(group)), repeat=2):
+      if _distance(hashes[i], hashes[j]) <= _NEAR:
+        group[i] = group[j] = min(group[i], group[j])
+  return group
+
+
+def test_a_chain_is_one_group():
+  ends = [0, 20, 40, 60]
+  hashes = [np.stack([_bits(*range(end))] * 2) for end in ends]
+  assert _groups(hashes, ["d", "b", "c", "a"]) == ["a"] * 4
+
+
+def test_one_bit_more_is_another_picture():
+  hashes = [np.stack([_bits(*range(end))] * 2) for end in (0, 20, 41)]
+  assert _groups(hashes, ["a", "b", "c"]) == ["a", "a", "c"]
+
+
+def test_mirrored_drawing_on_a_plain_background():
+  # Most of the hash is plain, the same in both directions; the few bands that
+  # are not differ in one bit each.
+  band = _HASH_BITS // (_NEAR + 1)
+  left = set(range(3 * band))
+  for start in range(0, 3 * band, 2):
+    left.discard(start)
+  right = set(range(3 * band)) - left
+  noisy = right ^ {0, band, 2 * band}
+  noisy_left = left ^ {1, band + 1, 2 * band + 1}
+  one = np.stack([_bits(*left), _bits(*right)])
+  other = np.stack([_bits(*noisy), _bits(*noisy_left)])
+  assert _distance(one, other) == 3
+  assert _groups([one, other], ["a", "b"]) == ["a", "a"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_groups_are_those_of_comparing_all(seed):
+  rng = random.Random(seed)
+  hashes = []
+  for _ in range(6):
+    # A hash with plain stretches, and some near it in either direction.
+    stretch = range(rng.randrange(200), _HASH_BITS)
+    sides = [
+      set(rng.sample(stretch, rng.randrange(len(stretch)))) for _ in range(2)
+    ]
+    for _ in range(3):
+      noise = [set(rng.sample(range(_HASH_BITS), 8)) for _ in range(2)]
+      pair = [side ^ flips for side, flips in zip(sides, noise, strict=True)]
+      rng.shuffle(pair)
+      hashes.append(np.stack([_bits(*side) for side in pair]))
+  digests = [f"{number:02}" for number in range(len(hashes))]
+  rng.shuffle(digests)
+  assert _groups(hashes, digests) == _naive_groups(hashes, digests)
+
+
+def _row(path, status="accepted", group=None, **values):
+  person = path.split("/")[0] if "/" in path else ""
+  group = path if group is None else group
+  return curate.PhotoRow(
+    path=path, person=person, status=status, group=group, **values
+  )
+
+
+def test_picture_under_two_people_is_rejected_under_both():
+  rows = [
+    _row("IU/1.jpg", group="x"),
+    _row("IU/2.jpg", group="x"),
+    _row("IU/3.jpg", group="y"),
+    _row("Rain/1.jpg", group="x"),
+    _row("Rain/2.jpg", group="y", status="no_face"),
+    _row("Zico/1.jpg", group="x"),
+  ]
+  result = curate.reject_shared(rows)
+  assert [row.path for row in result] == [row.path for row in rows]
+  assert [row.status for row in result] == [
+    "duplicate",
+    "duplicate",
+    "accepted",
+    "duplicate",
+    "no_face",
+    "duplicate",
+  ]
+  assert [row.detail for row in result] == [
+    "the same picture as Rain/1.jpg",
+    "the same picture as Rain/1.jpg",
+    "",
+    "the same picture as IU/1.jpg",
+    "",
+    "the same picture as IU/1.jpg",
+  ]
+  assert result[2] is rows[2]
+
+
+def test_fraction():
+  values = [curate.fraction(0, "photo", number) for number in range(2000)]
+  assert all(0 <= value < 1 for value in values)
+  assert np.histogram(values, 4, (0, 1))[0].min() > 430
+  assert curate.fraction("a", 1) == curate.fraction("a", "1")
+  assert curate.fraction("ab", "c") != curate.fraction("a", "bc")
+  # Written down: another value would deal every dataset anew.
+  assert curate.fraction(0, "person", "IU") == pytest.approx(
+    0.2709189444200159, abs=1e-12
+  )
+  assert 0 <= curate.fraction("\udcb1.jpg") < 1
+
+
+
+
+
+def _dealt(rows, people, **settings):
+  return curate.assign_splits(rows, people, curate.SplitSettings(**settings))
+
+
+@st.composite
+def _folders(draw, max_people=12):
+  """Photos with groups, and people with labels, none of them special."""
+  count = draw(st.integers(1, max_people))
+  people = {
+    f"p{number}": {
+      "gender": draw(st.integers(-1, 1)),
+      "job": draw(st.integers(-1, 1)),
+    }
+    for number in range(count)
+  }
+  rows = []
+  for person in people:
+    for photo in range(draw(st.integers(0, 8))):
+      group = draw(st.integers(0, 5))
+      status = "accepted" if draw(st.integers(0, 5)) else "no_face"
+      rows.append(
+        _row(f"{person}/{photo}", status=status, group=f"{person} {group}")
+      )
+  return rows, people
+
+
+_SETTINGS = st.builds(
+  curate.SplitSettings,
+  validation=st.sampled_from([0, 0.1, 0.4]),
+  test=st.sampled_from([0, 0.1, 0.5]),
+  unseen=st.sampled_from([0, 0.1, 0.5, 0.9]),
+  seed=st.integers(0, 10_000),
+)
+_property = hypothesis.settings(
+  max_examples=150, deadline=None, derandomize=True
+)
+
+
+@_property
+@hypothesis.given(folders=_folders(), settings=_SETTINGS)
+def test_splits_keep_their_promises(folders, settings):
+  rows, people = folders
+  result = curate.assign_splits(rows, people, settings)
+  assert [row.path for row in result] == [row.path for row in rows]
+  homes = collections.defaultdict(set)
+  groups = collections.defaultdict(set)
+  for row in result:
+    assert (row.split in curate.SPLITS) == (row.status == "accepted")
+    assert row.split or row.status != "accepted"
+    if row.split:
+      homes[row.person].add(row.split)
+      groups[row.group].add(row.split)
+  assert all(len(splits) == 1 for splits in groups.values())
+  for splits in homes.values():
+    assert splits == {"unseen"} or "unseen" not in splits
+
+  # With nobody unseen: who has photos to train on, and where each photo is.
+  known = curate.assign_splits(
+    rows,
+    people,
+    curate.SplitSettings(
+      validation=settings.validation,
+      test=settings.test,
+      unseen=0,
+      seed=settings.seed,
+    ),
+  )
+  capable = {row.person for row in known if row.split == "train"}
+  training = {row.person for row in result if row.split == "train"}
+  for head in ("gender", "job"):
+    for index in (0, 1):
+      holders = {name for name in capable if people[name][head] == index}
+      assert not holders or holders & training
+  assert bool(capable) == bool(training)
+  for before, after in zip(known, result, strict=True):
+    assert after.split in (before.split, "unseen")
+
+
+@_property
+@hypothesis.given(folders=_folders(), settings=_SETTINGS, random_=st.randoms())
+def test_splits_do_not_depend_on_the_order(folders, settings, random_):
+  rows, people = folders
+  wanted = {
+    row.path: row.split for row in curate.assign_splits(rows, people, settings)
+  }
+  random_.shuffle(rows)
+  names = list(people)
+  random_.shuffle(names)
+  people = {name: people[name] for name in names}
+  for row in curate.assign_splits(rows, people, settings):
+    assert row.split == wanted[row.path]
+
+
+_HASH_SEED_PROGRAM = """
+import json, random
+from yourface_tfds import curate
+rng = random.Random(0)
+result = []
+for seed in range(300):
+  people = {
+    f"p{number}": {"a": rng.randrange(-1, 3), "b": rng.randrange(-1, 3)}
+    for number in range(6)
+  }
+  rows = [
+    curate.PhotoRow(path=name, person=name, status="accepted", group=name)
+    for name in people
+  ]
+  settings = curate.SplitSettings(unseen=0.9, seed=seed)
+  dealt = curate.assign_splits(rows, people, settings)
+  result.append([row.split for row in dealt])
+print(json.dumps(result))
+"""
+
+
+def test_splits_do_not_depend_on_the_process():
+  results = []
+  for hash_seed in "0123":
+    done = subprocess.run(
+      [sys.executable, "-c", _HASH_SEED_PROGRAM],
+      capture_output=True,
+      check=True,
+      timeout=60,
+      env=os.environ
+      | {
+        "PYTHONHASHSEED": hash_seed,
+        "PYTHONPATH": str(pathlib.Path(curate.__file__).parents[1]),
+      },
+    )
+    results.append(json.loads(done.stdout))
+  assert results[0] == results[1] == results[2] == results[3]
+
+
+def _many(people, photos):
+  """Rows, and labels that each have many holders."""
+  rows = [
+    _row(f"p{person}/{photo}")
+    for person in range(people)
+    for photo in range(photos)
+  ]
+  labels = {
+    f"p{person}": {"gender": person % 2, "job": person // 2 % 3 - 1}
+    for person in range(people)
+  }
+  return rows, labels
+
+
+def _splits(rows):
+  return {row.path: row.split for row in rows}
+
+
+def test_added_photos_move_no_other():
+  rows, people = _many(40, 10)
+  before = _splits(_dealt(rows, people, seed=2))
+  more = rows + [_row(f"p{person}/new") for person in range(40)]
+  random.Random(0).shuffle(more)
+  after = _splits(_dealt(more, people, seed=2))
+  assert {path: after[path] for path in before} == before
+  assert len(after) == len(before) + 40
+
+
+def test_added_and_removed_people_move_no_other():
+  rows, people = _many(60, 6)
+  whole = _splits(_dealt(rows, people, seed=4))
+  some = [row for row in rows if int(row.person[1:]) < 40]
+  part = _splits(_dealt(some, people, seed=4))
+  assert part == {path: whole[path] for path in part}
+  assert set(part.values()) == set(curate.SPLITS)
+
+
+def test_shares():
+  rows, people = _many(250, 20)
+  dealt = _dealt(rows, people)
+  counts = collections.Counter(row.split for row in dealt)
+  known = sum(counts.values()) - counts["unseen"]
+  assert counts["train"] / known == pytest.approx(0.8, abs=0.02)
+  assert counts["validation"] / known == pytest.approx(0.1, abs=0.02)
+  assert counts["test"] / known == pytest.approx(0.1, abs=0.02)
+  unseen = {row.person for row in dealt if row.split == "unseen"}
+  assert len(unseen) / 250 == pytest.approx(0.1, abs=0.05)
+
+
+def test_shares_may_be_none():
+  rows, people = _many(30, 5)
+  dealt = _dealt(rows, people, validation=0, test=0, unseen=0)
+  assert {row.split for row in dealt} == {"train"}
+
+
+def test_another_seed_is_another_deal():
+  rows, people = _many(30, 10)
+  one, same, other = (
+    _splits(_dealt(rows, people, seed=seed)) for seed in (1, 1, 2)
+  )
+  assert one == same
+  moved = sum(one[path] != other[path] for path in one)
+  assert 30 < moved < 200
+
+
+def test_a_lone_person_is_trained_on():
+  rows, people = _many(1, 20)
+  for seed in range(20):
+    dealt = _dealt(rows, {"p0": {"gender": -1}}, seed=seed, unseen=0.99)
+    assert "unseen" not in {row.split for row in dealt}
+    assert people
+
+
+def test_last_person_of_a_label_is_trained_on():
+  rows, people = _many(20, 10)
+  people["p7"] = {"gender": -1, "job": 9}
+  for seed in range(30):
+    dealt = _dealt(rows, people, seed=seed, unseen=0.9)
+    assert "unseen" not in {row.split for row in dealt if row.person == "p7"}
+
+
+@pytest.mark.parametrize(
+  ("settings", "message"),
+  [
+    ({"validation": 1}, "validation: got 1, allowed: 0 to below 1"),
+    ({"test": -0.01}, "test: got -0.01, allowed: 0 to below 1"),
+    ({"unseen": float("nan")}, "unseen: got nan, allowed: 0 to below 1"),
+    (
+      {"validation": 0.6, "test": 0.4},
+      "validation + test: got 1, allowed: below 1, so that photos are left to "
+      "train on",
+    ),
+  ],
+)
+def test_settings_say_what_is_allowed(settings, message):
+  with pytest.raises(cli.UserError) as caught:
+    curate.SplitSettings(**settings)
+  assert str(caught.value) == message
+
+
+def test_csv_text():
+  row = _row(
+    "IU/1.jpg",
+    group="ab12",
+    split="train",
+    faces=2,
+    area_ratio=0.25,
+    score=0.99987,
+    box=(0.1, 0.2, 0.5, 2 / 3),
+    source_side=133.25,
+  )
+  assert curate.csv_text([row, _row("a.jpg", status="no_face", group="")]) == (
+    "path,person,status,split,group,faces,area_ratio,score,box,source_side,"
+    "detail\n"
+    "IU/1.jpg,IU,accepted,train,ab12,2,0.2500,0.9999,"
+    "0.100000 0.200000 0.500000 0.666667,133.2500,\n"
+    "a.jpg,,no_face,,,0,0.0000,0.0000,,0.0000,\n"
+  )
+
+
+def test_csv_is_one_row_a_file_whatever_its_name(tmp_path):
+  paths = [
+    "Kim, Jr./a,b.jpg",
+    'The "Rock"/"1".jpg',
+    "line\nend/1\r\n2.jpg",
+    "IU/Icon\r",
+    "\N{LINE SEPARATOR}/x.jpg",
+    " 김유정 /😀 .jpg",
+    "'=1+1/,.jpg",
+  ]
+  rows = [_row(path, detail="a\r\nb, c") for path in paths]
+  path = tmp_path / "photos.csv"
+  path.write_bytes(curate.csv_text(rows).encode())
+  read = curate.read_csv(path)
+  assert [row["path"] for row in read] == paths
+  assert [row["person"] for row in read] == [row.person for row in rows]
+  assert all(row["detail"] == "a\r\nb, c" for row in read)
+  with path.open(encoding="utf-8", newline="") as file:
+    assert len(list(csv.reader(file))) == len(paths) + 1
+
+
+def test_csv_shows_a_name_that_is_not_utf_8_escaped():
+  text = curate.csv_text([_row("IU/\udcb1\udce8.jpg", group="")])
+  assert "IU/\\udcb1\\udce8.jpg,IU,accepted" in text
+  text.encode("utf-8")
+
+
+def test_summary_is_most_frequent_first():
+  statuses = ["no_face"] + ["accepted"] * 1200 + ["duplicate"] * 2
+  rows = [_row(f"a/{number}", status) for number, status in enumerate(statuses)]
+  assert curate.summary(rows) == "accepted 1,200, duplicate 2, no_face 1"
+  assert curate.summary([]) == ""
+
+
+def test_describe():
+  rows = [_row(f"a/{number}", split="train") for number in range(1100)]
+  rows += [_row("b/1", split="train"), _row("b/2", split="test")]
+  rows += [_row("c/1", split="unseen"), _row("d/1", status="no_face")]
+  assert curate.describe(rows).split("\n") == [
+    "1,104 files: accepted 1,103, no_face 1",
+    "  train        1,101 photos of    2 people",
+    "  validation       0 photos of    0 people  (left out: nobody was dealt "
+    "to it)",
+    "  test             1 photos of    1 people",
+    "  unseen           1 photos of    1 people",
+  ]

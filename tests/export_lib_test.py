@@ -1,0 +1,323 @@
+"""The exported files, loaded where none of our code can be imported."""
+
+import io
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tests import drawn
+from yourface_tfds import (
+  crop,
+  export_lib,
+  faces,
+  labels,
+  models,
+  photos,
+  sample_drawing,
+  sample_people,
+)
+
+SIZE = 64
+
+LOAD = """
+import json, pathlib, sys
+import numpy as np, tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+folder = pathlib.Path(sys.argv[2])
+"""
+
+
+def jpeg(image, **options):
+  out = io.BytesIO()
+  image.save(out, "JPEG", quality=92, **options)
+  return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def drawings():
+  return [
+    sample_drawing.draw_photo(sample_people.make_person(3, i), 3, 0)
+    for i in range(4)
+  ]
+
+
+@pytest.fixture(scope="module")
+def model():
+  keras.utils.set_random_seed(5)
+  model = models.build_model(models.ModelSettings(image_size=SIZE))
+  # Heads of a new model say .5 to everything; these tell faces apart.
+  for head in labels.HEADS:
+    kernel = model.get_layer(head).kernel
+    kernel.assign(30.0 * kernel)
+  return model
+
+
+@pytest.fixture(scope="module")
+def saved_model(model, tmp_path_factory):
+  path = tmp_path_factory.mktemp("export") / "saved_model"
+  export_lib.save_saved_model(model, SIZE, path)
+  return path
+
+
+@pytest.fixture(scope="module")
+def photos_signature(saved_model):
+  loaded = tf.saved_model.load(str(saved_model))
+  signature = loaded.signatures["photos"]
+  signature.keep = loaded
+  return signature
+
+
+def answer(signature, contents):
+  outputs = signature(tf.constant(contents, tf.string, shape=[len(contents)]))
+  return {name: value.numpy() for name, value in outputs.items()}
+
+
+def test_signatures_are_those_of_the_contract(saved_model):
+  signatures = tf.saved_model.load(str(saved_model)).signatures
+  assert set(signatures) == {"serving_default", "photos"}
+
+  def spec(values):
+    return {
+      name: (value.dtype.name, value.shape.as_list())
+      for name, value in values.items()
+    }
+
+  heads = {
+    "gender": ("float32", [None, 2]),
+    "job": ("float32", [None, 2]),
+    "face_type": ("float32", [None, 11]),
+  }
+  classify = signatures["serving_default"]
+  assert spec(classify.structured_input_signature[1]) == {
+    "faces": ("uint8", [None, SIZE, SIZE, 3])
+  }
+  assert spec(classify.structured_outputs) == heads
+  answer = signatures["photos"]
+  assert spec(answer.structured_input_signature[1]) == {
+    "photos": ("string", [None])
+  }
+  dtypes = {
+    name: value.dtype.name for name, value in answer.structured_outputs.items()
+  }
+  assert dtypes == {
+    **dict.fromkeys(labels.HEADS, "float32"),
+    "found": "bool",
+    "box": "float32",
+    "score": "float32",
+    "faces": "int64",
+    "error": "string",
+    "sentence_ko": "string",
+    "sentence_en": "string",
+  }
+
+
+def test_an_interpreter_without_our_code_answers_a_jpeg(
+  model, saved_model, drawings, tmp_path
+):
+  (tmp_path / "a.jpg").write_bytes(jpeg(drawings[0]))
+  np.save(tmp_path / "faces.npy", np.full((2, SIZE, SIZE, 3), 99, np.uint8))
+  code = LOAD + (
+    "data = (folder / 'a.jpg').read_bytes()\n"
+    "said = model.signatures['photos'](tf.constant([data]))\n"
+    "print(said['sentence_ko'].numpy()[0].decode())\n"
+    "print(bool(said['found'][0]), said['error'].numpy()[0])\n"
+    "faces = np.load(folder / 'faces.npy')\n"
+    "out = model.signatures['serving_default'](tf.constant(faces))\n"
+    "print(json.dumps({k: v.numpy().tolist() for k, v in out.items()}))\n"
+    "assert not [m for m in sys.modules if m.startswith('yourface')]\n"
+  )
+  run = drawn.run_without_us(code, str(saved_model), str(tmp_path))
+  assert run.returncode == 0, run.stderr[-2000:]
+  sentence, found, probabilities = run.stdout.strip().splitlines()[-3:]
+  assert sentence.startswith("당신은 ")
+  assert sentence.endswith(" 같아요!")
+  assert found == "True b''"
+  expected = model(np.full((2, SIZE, SIZE, 3), 99, np.float32), training=False)
+  for head, values in json.loads(probabilities).items():
+    np.testing.assert_allclose(values, expected[head], atol=1e-5)
+
+
+def test_photos_and_faces_agree_with_the_build(
+  model, photos_signature, drawings
+):
+  contents = [jpeg(image) for image in drawings]
+  said = answer(photos_signature, contents)
+  finder = faces.FaceFinder(crop.CropSettings(image_size=SIZE))
+  built = finder.find([photos.decode(content) for content in contents])
+  crops = np.stack([face.crop for face in built]).astype(np.float32)
+  expected = model(crops, training=False)
+  assert said["found"].all()
+  for i, (face, image) in enumerate(zip(built, drawings, strict=True)):
+    box = face.box / np.tile(image.size[::-1], 2)
+    np.testing.assert_allclose(said["box"][i], box, atol=1e-4)
+    assert said["score"][i] == pytest.approx(face.score, abs=1e-3)
+    assert said["faces"][i] == face.count
+  for head in labels.HEADS:
+    np.testing.assert_allclose(said[head], expected[head], atol=1e-4)
+  best = {head: np.argmax(expected[head], -1) for head in labels.HEADS}
+  for i in range(len(drawings)):
+    indices = {head: int(best[head][i]) for head in labels.HEADS}
+    assert said["sentence_ko"][i].decode() == labels.sentence_ko(**indices)
+    assert said["sentence_en"][i].decode() == labels.sentence_en(**indices)
+
+
+def test_a_turned_photo_gives_the_same_answer(photos_signature, drawings):
+  upright = drawings[1]
+  exif = Image.Exif()
+  exif[0x0112] = 6  # Shown turned by 90 degrees clockwise.
+  turned = jpeg(upright.transpose(Image.Transpose.ROTATE_90), exif=exif)
+  plain = jpeg(upright.transpose(Image.Transpose.ROTATE_90))
+  said = answer(photos_signature, [jpeg(upright), turned, plain])
+  assert said["found"][:2].all()
+  np.testing.assert_allclose(said["box"][1], said["box"][0], atol=0.03)
+  for head in labels.HEADS:
+    np.testing.assert_allclose(said[head][1], said[head][0], atol=0.2)
+  # Without the tag it lies on its side, which must show.
+  assert (
+    not said["found"][2] or abs(said["box"][2] - said["box"][0]).max() > 0.05
+  )
+
+
+def test_a_bad_photo_spoils_only_its_own_row(photos_signature, drawings):
+  good = jpeg(drawings[2])
+  wall = jpeg(Image.new("RGB", (200, 100), "teal"))
+  contents = [good, b"", b"<html>", good[:2000], wall, good]
+  said = answer(photos_signature, contents)
+  alone = answer(photos_signature, [good])
+  assert said["found"].tolist() == [True, False, False, False, False, True]
+  assert [error.decode().partition(":")[0] for error in said["error"]] == [
+    *("", "not_an_image", "not_an_image", "unreadable", "no_face", "")
+  ]
+  for name, values in alone.items():
+    for row in (0, 5):
+      if values.dtype == object:
+        assert said[name][row] == values[0]
+      else:
+        np.testing.assert_allclose(said[name][row], values[0], atol=1e-4)
+  for row in (1, 2, 3, 4):
+    assert said["sentence_ko"][row] == said["sentence_en"][row] == b""
+    for name in (*labels.HEADS, "box", "score", "faces"):
+      assert not np.any(said[name][row]), name
+
+
+def test_no_photo_gives_no_row(photos_signature):
+  said = answer(photos_signature, [])
+  assert {name: len(values) for name, values in said.items()} == dict.fromkeys(
+    said, 0
+  )
+
+
+def test_the_export_holds_no_augmentation(photos_signature, drawings):
+  first = answer(photos_signature, [jpeg(drawings[3])])
+  second = answer(photos_signature, [jpeg(drawings[3])])
+  for name, values in first.items():
+    np.testing.assert_array_equal(values, second[name])
+  operations = {
+    node.op
+    for function in photos_signature.graph.as_graph_def().library.function
+    for node in function.node_def
+  }
+  assert not {op for op in operations if "Random" in op}
+
+
+def test_a_failed_export_leaves_the_old_one(saved_model, model, monkeypatch):
+  before = sorted(path.name for path in saved_model.parent.iterdir())
+  content = (saved_model / "saved_model.pb").read_bytes()
+
+  def fail(*_args, **_options):
+    raise OSError("disk full")
+
+  monkeypatch.setattr(tf.saved_model, "save", fail)
+  with pytest.raises(OSError, match="disk full"):
+    export_lib.save_saved_model(model, SIZE, saved_model)
+  assert sorted(path.name for path in saved_model.parent.iterdir()) == before
+  assert (saved_model / "saved_model.pb").read_bytes() == content
+
+
+@pytest.fixture(scope="module")
+def check_faces():
+  return np.random.default_rng(0).integers(0, 256, (6, SIZE, SIZE, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def tflite(model, check_faces, tmp_path_factory):
+  path = tmp_path_factory.mktemp("tflite") / "your_face_float32.tflite"
+  difference = export_lib.save_tflite(model, check_faces, path)
+  assert difference < 1e-4
+  assert [child.name for child in path.parent.iterdir()] == [path.name]
+  return path
+
+
+def test_tflite_answers_by_name_without_our_code(
+  model, tflite, check_faces, tmp_path
+):
+  np.save(tmp_path / "faces.npy", check_faces)
+  code = (
+    "import json, sys, numpy as np\n"
+    "from ai_edge_litert.interpreter import Interpreter\n"
+    "runner = Interpreter(sys.argv[1])\n"
+    "runner = runner.get_signature_runner('serving_default')\n"
+    "print(json.dumps({k: [v['shape'].tolist(), v['dtype'].__name__]\n"
+    "  for k, v in runner.get_input_details().items()}))\n"
+    "faces = np.load(sys.argv[2]).astype(np.float32)\n"
+    "rows = [runner(faces=face[None]) for face in faces]\n"
+    "heads = list(rows[0])\n"
+    "print(json.dumps({k: [r[k][0].tolist() for r in rows] for k in heads}))\n"
+    "assert 'tensorflow' not in sys.modules\n"
+  )
+  run = drawn.run_without_us(code, str(tflite), str(tmp_path / "faces.npy"))
+  assert run.returncode == 0, run.stderr[-2000:]
+  inputs, outputs = run.stdout.strip().splitlines()[-2:]
+  assert json.loads(inputs) == {"faces": [[1, SIZE, SIZE, 3], "float32"]}
+  outputs = json.loads(outputs)
+  assert set(outputs) == set(labels.HEADS)
+  expected = model(check_faces.astype(np.float32), training=False)
+  for head in labels.HEADS:
+    np.testing.assert_allclose(outputs[head], expected[head], atol=1e-4)
+
+
+def test_tflite_uses_builtin_operators_only(tflite):
+  from ai_edge_litert import interpreter
+
+  runtime = interpreter.Interpreter(str(tflite))
+  names = {op["op_name"] for op in runtime._get_ops_details()}
+  assert names
+  assert not {name for name in names if name.startswith(("Flex", "CUSTOM"))}
+
+
+def test_a_tflite_file_that_disagrees_is_not_written(
+  model, check_faces, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(export_lib, "MAX_FLOAT32_DIFFERENCE", -1.0)
+  path = tmp_path / "x.tflite"
+  with pytest.raises(ValueError, match=r"x\.tflite differs from Keras by .*"):
+    export_lib.save_tflite(model, check_faces, path)
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_bfloat16_run_exports_in_float32(check_faces, tmp_path):
+  keras.utils.set_random_seed(0)
+  settings = models.ModelSettings(image_size=SIZE)
+  mixed = models.build_model(settings, "mixed_bfloat16")
+  plain = models.build_model(settings)
+  plain.set_weights(mixed.get_weights())
+  difference = export_lib.save_tflite(plain, check_faces, tmp_path / "b.tflite")
+  assert difference < 1e-4
+  out = mixed(check_faces.astype(np.float32), training=False)
+  assert all(value.dtype == "float32" for value in out.values())
+
+
+def test_labels_json_holds_both_languages():
+  content = json.loads(export_lib.labels_json())
+  assert content["heads"]["job"] == {
+    "names": ["actor", "singer"],
+    "korean": ["배우", "가수"],
+  }
+  assert list(content["heads"]) == ["gender", "job", "face_type"]
+  assert (
+    content["sentence_ko"] == "당신은 {face_type}상의 {gender} {job} 같아요!"
+  )

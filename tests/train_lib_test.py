@@ -1,0 +1,382 @@
+"""Tests of train_lib and workdir: learning, continuing, refusing."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from yourface_tfds import (
+  cli,
+  input_pipeline,
+  labels,
+  losses,
+  train_lib,
+  workdir,
+)
+
+
+def _settings(**changes):
+  return workdir.TrainSettings(
+    **{
+      "image_size": 32,
+      "batch_size": 16,
+      "epochs": 2,
+      "learning_rate": 0.01,
+      **changes,
+    }
+  )
+
+
+@pytest.fixture(scope="module")
+def dataset(tiny_data_dir):
+  return input_pipeline.open_dataset(tiny_data_dir, "raw-image_size_32")
+
+
+@pytest.fixture(scope="module")
+def trained(dataset, tmp_path_factory):
+  """A workdir of a whole run, and what `train` returned."""
+  folder = tmp_path_factory.mktemp("trained")
+  return folder, train_lib.train(dataset, _settings(epochs=8), folder)
+
+
+def _message(function, *args, **kwargs):
+  with pytest.raises(cli.UserError) as caught:
+    function(*args, **kwargs)
+  return str(caught.value)
+
+
+def _written(write_dataset, tmp_path, examples):
+  config = write_dataset(tmp_path / "data", examples)
+  return input_pipeline.open_dataset(tmp_path / "data", config)
+
+
+def _state(folder):
+  with np.load(folder / "state.npz") as state:
+    return dict(state)
+
+
+def _names(folder):
+  return sorted(path.name for path in folder.iterdir())
+
+
+def test_it_learns(trained):
+  _, result = trained
+  history = result["history"]
+  assert len(history) == 8
+  assert list(history[0]) == [
+    "loss",
+    "gender",
+    "job",
+    "face_type",
+    "validation_loss",
+    "validation_gender",
+    "validation_job",
+    "validation_face_type",
+  ]
+  # Guessing costs log(2) + log(2) + log(11) = 3.8 nats.
+  assert history[-1]["loss"] < history[0]["loss"] / 3
+  assert history[-1]["loss"] < 1.2
+  for head in labels.HEADS:
+    assert history[-1][head] > 0.85
+
+
+def test_result_and_train_json(trained, dataset):
+  folder, result = trained
+  assert json.loads((folder / "train.json").read_text()) == result
+  assert result["dataset"] == dataset.info.full_name
+  assert result["settings"] == json.loads(
+    json.dumps(_settings(epochs=8).__dict__)
+  )
+  assert result["judged_by"] == "validation_loss"
+  judged = [figures["validation_loss"] for figures in result["history"]]
+  assert result["best_epoch"] == 1 + int(np.argmin(judged))
+  assert result["best"] == result["history"][result["best_epoch"] - 1]
+  assert result["images_per_second"] > 0
+  model, _ = workdir.load_model(folder)
+  assert result["parameters"] == model.count_params()
+
+
+def test_workdir_holds_what_it_says(trained, dataset):
+  folder, _ = trained
+  assert _names(folder) == [
+    "best.weights.h5",
+    "settings.json",
+    "state.npz",
+    "train.json",
+  ]
+  assert json.loads((folder / "settings.json").read_text()) == {
+    "dataset": "your_face/raw-image_size_32/1.0.0",
+    "train_examples": 60,
+    **_settings(epochs=8).__dict__,
+  }
+
+
+def test_best_weights_give_the_best_validation_loss(trained, dataset):
+  folder, result = trained
+  model, _ = workdir.load_model(folder, 32)
+  sums = losses.Sums()
+  for batch in input_pipeline.make_for_eval(
+    dataset, "validation", batch_size=16
+  ):
+    probabilities = model(batch["image"], training=False)
+    loss = tf.add_n(list(losses.masked_losses(batch, probabilities).values()))
+    sums.add(float(loss), batch, losses.hits(batch, probabilities))
+  figures = sums.figures("validation_")
+  for name, value in figures.items():
+    assert value == pytest.approx(result["best"][name], rel=1e-4)
+
+
+def test_the_same_again_does_nothing(trained, dataset):
+  folder, result = trained
+  before = _state(folder), (folder / "best.weights.h5").read_bytes()
+  again = train_lib.train(dataset, _settings(epochs=8), folder)
+  result = {k: v for k, v in result.items() if k != "images_per_second"}
+  assert again == result
+  assert (folder / "best.weights.h5").read_bytes() == before[1]
+  for name, array in _state(folder).items():
+    np.testing.assert_array_equal(array, before[0][name])
+
+
+def test_learning_rate_warms_up_and_falls(dataset, tmp_path):
+  trainer = train_lib.Trainer(dataset, _settings(epochs=5), tmp_path)
+  assert trainer.steps_per_epoch == 4
+  rates = []
+  for step in range(20):
+    trainer.optimizer.iterations.assign(step)
+    rates.append(float(trainer.optimizer.learning_rate))
+  np.testing.assert_allclose(rates[:5], [0, 0.0025, 0.005, 0.0075, 0.01])
+  assert rates[4:] == sorted(rates[4:], reverse=True)
+  assert rates[-1] < 0.0002
+
+
+_RESUME = """
+import os, pathlib, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import numpy as np
+import tensorflow as tf
+from yourface_tfds import input_pipeline, train_lib, workdir
+
+tf.config.experimental.enable_op_determinism()
+data_dir, whole, parts = sys.argv[1:]
+dataset = input_pipeline.open_dataset(data_dir, "jpeg-image_size_32")
+settings = workdir.TrainSettings(image_size=32, batch_size=16, epochs=3, seed=5)
+train_lib.train(dataset, settings, whole)
+
+save = train_lib.Trainer.save
+def interrupted(self, figures):
+  if self.epoch == 2:
+    raise KeyboardInterrupt
+  save(self, figures)
+train_lib.Trainer.save = interrupted
+try:
+  train_lib.train(dataset, settings, parts)
+except KeyboardInterrupt:
+  print("interrupted")
+train_lib.Trainer.save = save
+with np.load(pathlib.Path(parts) / "state.npz") as state:
+  print("epochs", str(state["history"]).count("validation_loss"))
+train_lib.train(dataset, settings, parts)
+"""
+
+
+def test_interrupted_and_continued_equals_uninterrupted(
+  tiny_data_dir, tmp_path
+):
+  # In its own process: determinism of operations cannot be switched off again.
+  process = subprocess.run(
+    [sys.executable, "-c", _RESUME, tiny_data_dir, "whole", "parts"],
+    capture_output=True,
+    text=True,
+    cwd=tmp_path,
+    env=_environment(),
+  )
+  assert process.returncode == 0, process.stderr
+  lines = process.stdout.splitlines()
+  assert lines.index("epochs 1") == lines.index("interrupted") + 1
+  whole, parts = _state(tmp_path / "whole"), _state(tmp_path / "parts")
+  assert list(whole) == list(parts)
+  for name, array in whole.items():
+    np.testing.assert_array_equal(array, parts[name])
+  for name in ("best.weights.h5",):
+    assert _weights(tmp_path / "whole" / name) == _weights(
+      tmp_path / "parts" / name
+    )
+
+
+def _environment():
+  import os
+  import pathlib
+
+  return os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parents[1])}
+
+
+def _weights(path):
+  import h5py
+
+  found = {}
+
+  def visit(name, item):
+    if isinstance(item, h5py.Dataset):
+      found[name] = item[()].tobytes()
+
+  with h5py.File(path) as file:
+    file.visititems(visit)
+  return found
+
+
+@pytest.mark.parametrize(
+  ("changes", "name", "theirs", "mine"),
+  [
+    ({"seed": 1}, "seed", 0, 1),
+    ({"epochs": 9}, "epochs", 8, 9),
+    ({"policy": "mixed_bfloat16"}, "policy", "'float32'", "'mixed_bfloat16'"),
+  ],
+)
+def test_other_settings_are_refused(
+  trained, dataset, changes, name, theirs, mine
+):
+  folder, _ = trained
+  before = (folder / "settings.json").read_bytes()
+  settings = _settings(**{"epochs": 8, **changes})
+  assert _message(train_lib.train, dataset, settings, folder) == (
+    f"--workdir: {folder} holds a run with {name}={theirs}, this one has "
+    f"{mine}; give the same flags to continue it, or another --workdir"
+  )
+  assert (folder / "settings.json").read_bytes() == before
+
+
+def test_other_data_is_refused(trained, tiny_data_dir):
+  folder, _ = trained
+  jpeg = input_pipeline.open_dataset(tiny_data_dir, "jpeg-image_size_32")
+  assert _message(train_lib.train, jpeg, _settings(epochs=8), folder) == (
+    f"--workdir: {folder} holds a run with dataset="
+    "'your_face/raw-image_size_32/1.0.0', this one has "
+    "'your_face/jpeg-image_size_32/1.0.0'; give the same flags to continue it, "
+    "or another --workdir"
+  )
+
+
+@pytest.mark.parametrize(
+  ("name", "value"), [("batch_size", 0), ("epochs", -1), ("learning_rate", 0.0)]
+)
+def test_settings_above_zero(name, value):
+  assert _message(_settings, **{name: value}) == (
+    f"--{name}: got {value}, allowed: above 0"
+  )
+
+
+def test_loss_that_is_not_finite(dataset, tmp_path):
+  settings = _settings(learning_rate=1e30)
+  message = _message(train_lib.train, dataset, settings, tmp_path / "run")
+  # Step 0 has a rate of 0 and step 1 the first one that breaks the weights.
+  assert message == (
+    "step 2: the loss became nan; lower --learning_rate (now 1e+30) and start "
+    "in a new --workdir"
+  )
+  assert _names(tmp_path / "run") == ["settings.json"]
+
+
+def test_validation_loss_that_is_not_finite(dataset, tmp_path):
+  # Only the last step of the epoch breaks the weights, so only validation
+  # sees it.
+  settings = _settings(learning_rate=1e30, batch_size=30, epochs=1)
+  message = _message(train_lib.train, dataset, settings, tmp_path / "run")
+  assert message == (
+    "epoch 1: the validation loss became nan; lower --learning_rate (now "
+    "1e+30) and start in a new --workdir"
+  )
+  assert _names(tmp_path / "run") == ["settings.json"]
+
+
+def test_no_train_split(write_dataset, tiny_examples, tmp_path):
+  dataset = _written(write_dataset, tmp_path, {"test": tiny_examples["test"]})
+  message = _message(train_lib.train, dataset, _settings(), tmp_path / "run")
+  assert message == (
+    "your_face/raw-image_size_32/1.0.0 has no train split; build it with more "
+    "photos"
+  )
+  assert not (tmp_path / "run").exists()
+
+
+def test_no_validation_split(write_dataset, tiny_examples, tmp_path):
+  dataset = _written(
+    write_dataset, tmp_path, {"train": tiny_examples["train"][:20]}
+  )
+  result = train_lib.train(dataset, _settings(), tmp_path / "run")
+  assert result["judged_by"] == "loss"
+  assert list(result["best"]) == ["loss", "gender", "job", "face_type"]
+  judged = [figures["loss"] for figures in result["history"]]
+  assert result["best_epoch"] == 1 + int(np.argmin(judged))
+
+
+def test_head_without_a_known_label(write_dataset, tiny_examples, tmp_path):
+  unknown = {
+    split: [example | {"job": -1} for example in tiny_examples[split]]
+    for split in ("train", "validation")
+  }
+  dataset = _written(write_dataset, tmp_path, unknown)
+  result = train_lib.train(dataset, _settings(), tmp_path / "run")
+  assert list(result["best"]) == [
+    "loss",
+    "gender",
+    "face_type",
+    "validation_loss",
+    "validation_gender",
+    "validation_face_type",
+  ]
+  assert np.isfinite([list(f.values()) for f in result["history"]]).all()
+
+
+def test_bfloat16_run_is_loaded_in_float32(dataset, tmp_path):
+  settings = _settings(policy="mixed_bfloat16", epochs=1)
+  train_lib.train(dataset, settings, tmp_path)
+  model, stored = workdir.load_model(tmp_path, 32)
+  assert stored == settings
+  assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+  with_bfloat16 = train_lib.Trainer(dataset, settings, tmp_path)
+  with_bfloat16.restore()
+  faces = input_pipeline.sample_faces(dataset, "test", 12)
+  expected = with_bfloat16.model(faces, training=False)
+  for head, probabilities in model(faces, training=False).items():
+    # bfloat16 keeps 8 bits.
+    np.testing.assert_allclose(probabilities, expected[head], atol=0.03)
+  assert keras.config.dtype_policy().name == "float32"
+
+
+def test_load_model_of_another_image_size(trained):
+  folder, _ = trained
+  assert _message(workdir.load_model, folder, 150) == (
+    f"--workdir: {folder} has a model for 32 pixels, the dataset has 150; give "
+    "the --config it was trained on"
+  )
+
+
+def test_load_model_without_a_finished_epoch(tmp_path):
+  assert _message(workdir.load_model, tmp_path) == (
+    f"--workdir: no best.weights.h5 in {str(tmp_path)!r}; train first: python "
+    f"-m training.train --data_dir=D --workdir={tmp_path}"
+  )
+
+
+@pytest.mark.parametrize("name", ["save_weights", "savez"])
+def test_nothing_half_written_stays(dataset, tmp_path, monkeypatch, name):
+  def broken(*args, **kwargs):
+    path = args[0] if name == "savez" else args[1]
+    path.write_bytes(b"half")
+    raise OSError(28, "No space left on device")
+
+  owner = np if name == "savez" else keras.Model
+  monkeypatch.setattr(owner, name, broken)
+  with pytest.raises(OSError, match="No space left"):
+    train_lib.train(dataset, _settings(), tmp_path / "run")
+  monkeypatch.undo()
+  expected = ["settings.json"]
+  if name == "savez":
+    expected.insert(0, "best.weights.h5")
+  assert _names(tmp_path / "run") == expected
+  result = train_lib.train(dataset, _settings(), tmp_path / "run")
+  assert len(result["history"]) == 2
