@@ -1,9 +1,12 @@
 """Tests of train_lib and workdir: learning, continuing, refusing."""
 
 import json
+import os
+import pathlib
 import subprocess
 import sys
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -14,14 +17,30 @@ from yourface_tfds import (
   input_pipeline,
   labels,
   losses,
+  models,
   train_lib,
   workdir,
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _tiny_backbone():
+  """A backbone that is traced in no time, for all but learning."""
+
+  def tiny(images, weights):
+    x = keras.layers.Conv2D(8, 3, strides=4)(images)
+    x = keras.layers.BatchNormalization()(x)
+    return keras.layers.GlobalAveragePooling2D()(x)
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(models.BACKBONES, "tiny", tiny)
+    yield
+
+
 def _settings(**changes):
   return workdir.TrainSettings(
     **{
+      "model": "tiny",
       "image_size": 32,
       "batch_size": 16,
       "epochs": 2,
@@ -36,11 +55,14 @@ def dataset(tiny_data_dir):
   return input_pipeline.open_dataset(tiny_data_dir, "raw-image_size_32")
 
 
+_LEARNT = {"model": "small_cnn", "epochs": 8}
+
+
 @pytest.fixture(scope="module")
 def trained(dataset, tmp_path_factory):
   """A workdir of a whole run, and what `train` returned."""
   folder = tmp_path_factory.mktemp("trained")
-  return folder, train_lib.train(dataset, _settings(epochs=8), folder)
+  return folder, train_lib.train(dataset, _settings(**_LEARNT), folder)
 
 
 def _message(function, *args, **kwargs):
@@ -89,7 +111,7 @@ def test_result_and_train_json(trained, dataset):
   assert json.loads((folder / "train.json").read_text()) == result
   assert result["dataset"] == dataset.info.full_name
   assert result["settings"] == json.loads(
-    json.dumps(_settings(epochs=8).__dict__)
+    json.dumps(_settings(**_LEARNT).__dict__)
   )
   assert result["judged_by"] == "validation_loss"
   judged = [figures["validation_loss"] for figures in result["history"]]
@@ -111,7 +133,7 @@ def test_workdir_holds_what_it_says(trained, dataset):
   assert json.loads((folder / "settings.json").read_text()) == {
     "dataset": "your_face/raw-image_size_32/1.0.0",
     "train_examples": 60,
-    **_settings(epochs=8).__dict__,
+    **_settings(**_LEARNT).__dict__,
   }
 
 
@@ -133,7 +155,7 @@ def test_best_weights_give_the_best_validation_loss(trained, dataset):
 def test_the_same_again_does_nothing(trained, dataset):
   folder, result = trained
   before = _state(folder), (folder / "best.weights.h5").read_bytes()
-  again = train_lib.train(dataset, _settings(epochs=8), folder)
+  again = train_lib.train(dataset, _settings(**_LEARNT), folder)
   result = {k: v for k, v in result.items() if k != "images_per_second"}
   assert again == result
   assert (folder / "best.weights.h5").read_bytes() == before[1]
@@ -156,14 +178,23 @@ def test_learning_rate_warms_up_and_falls(dataset, tmp_path):
 _RESUME = """
 import os, pathlib, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras
 import numpy as np
 import tensorflow as tf
-from yourface_tfds import input_pipeline, train_lib, workdir
+from yourface_tfds import input_pipeline, models, train_lib, workdir
 
+def tiny(images, weights):
+  x = keras.layers.Conv2D(8, 3, strides=4)(images)
+  x = keras.layers.BatchNormalization()(x)
+  return keras.layers.GlobalAveragePooling2D()(x)
+
+models.BACKBONES["tiny"] = tiny
 tf.config.experimental.enable_op_determinism()
 data_dir, whole, parts = sys.argv[1:]
 dataset = input_pipeline.open_dataset(data_dir, "jpeg-image_size_32")
-settings = workdir.TrainSettings(image_size=32, batch_size=16, epochs=3, seed=5)
+settings = workdir.TrainSettings(
+  model="tiny", image_size=32, batch_size=16, epochs=3, seed=5
+)
 train_lib.train(dataset, settings, whole)
 
 save = train_lib.Trainer.save
@@ -201,22 +232,17 @@ def test_interrupted_and_continued_equals_uninterrupted(
   assert list(whole) == list(parts)
   for name, array in whole.items():
     np.testing.assert_array_equal(array, parts[name])
-  for name in ("best.weights.h5",):
-    assert _weights(tmp_path / "whole" / name) == _weights(
-      tmp_path / "parts" / name
-    )
+  best = "best.weights.h5"
+  assert _weights(tmp_path / "whole" / best) == _weights(
+    tmp_path / "parts" / best
+  )
 
 
 def _environment():
-  import os
-  import pathlib
-
   return os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parents[1])}
 
 
 def _weights(path):
-  import h5py
-
   found = {}
 
   def visit(name, item):
@@ -241,7 +267,7 @@ def test_other_settings_are_refused(
 ):
   folder, _ = trained
   before = (folder / "settings.json").read_bytes()
-  settings = _settings(**{"epochs": 8, **changes})
+  settings = _settings(**{**_LEARNT, **changes})
   assert _message(train_lib.train, dataset, settings, folder) == (
     f"--workdir: {folder} holds a run with {name}={theirs}, this one has "
     f"{mine}; give the same flags to continue it, or another --workdir"
@@ -252,7 +278,7 @@ def test_other_settings_are_refused(
 def test_other_data_is_refused(trained, tiny_data_dir):
   folder, _ = trained
   jpeg = input_pipeline.open_dataset(tiny_data_dir, "jpeg-image_size_32")
-  assert _message(train_lib.train, jpeg, _settings(epochs=8), folder) == (
+  assert _message(train_lib.train, jpeg, _settings(**_LEARNT), folder) == (
     f"--workdir: {folder} holds a run with dataset="
     "'your_face/raw-image_size_32/1.0.0', this one has "
     "'your_face/jpeg-image_size_32/1.0.0'; give the same flags to continue it, "

@@ -14,9 +14,7 @@ import dataclasses
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from yourface_tfds import sample_face
-from yourface_tfds import sample_painter
-from yourface_tfds import sample_people
+from yourface_tfds import sample_face, sample_painter, sample_people
 
 Person = sample_people.Person
 make_person = sample_people.make_person

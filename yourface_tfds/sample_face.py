@@ -9,7 +9,6 @@ import dataclasses
 
 import numpy as np
 
-from yourface_tfds import sample_people
 from yourface_tfds import sample_traits
 from yourface_tfds.sample_painter import Painter, Points, curve, oval
 from yourface_tfds.sample_people import Color, Person, mix
