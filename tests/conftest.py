@@ -2,7 +2,6 @@
 
 import io
 import os
-import pathlib
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -10,10 +9,13 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow_datasets as tfds
+from etils import epath
 
 from builders.your_face import your_face_dataset_builder
+from yourface_tfds import labels
 
 SIZE = 32
+_DETECTION = ("box", "landmarks", "score", "faces")
 
 
 def pytest_collection_modifyitems(items):
@@ -28,7 +30,7 @@ class _Written(your_face_dataset_builder.Builder, skip_registration=True):
   """The real builder with examples that were not cropped from photos."""
 
   name = "your_face"
-  pkg_dir_path = pathlib.Path(your_face_dataset_builder.__file__).parent
+  pkg_dir_path = epath.Path(your_face_dataset_builder.__file__).parent
   examples = {}  # noqa: RUF012
 
   def _split_generators(self, dl_manager):
@@ -38,10 +40,11 @@ class _Written(your_face_dataset_builder.Builder, skip_registration=True):
     }
 
   def _encoded(self, examples):
+    keys = ("image", *labels.HEADS, "person", "photo", *_DETECTION)
     for example in examples:
       if self._config.settings.encoding == "jpeg":
         example = example | {"image": io.BytesIO(example["jpeg"])}
-      yield example["photo"], {key: example[key] for key in self.info.features}
+      yield example["photo"], {key: example[key] for key in keys}
 
 
 def _tiny_example(rng, number, gender, job, face_type, person):
@@ -79,17 +82,15 @@ def write_dataset():
   """
 
   def write(data_dir, examples, encoding="raw"):
-    builder = _Written(
-      data_dir=data_dir,
-      config=your_face_dataset_builder.YourFaceConfig(
-        encoding=encoding, image_size=SIZE
-      ),
+    config = your_face_dataset_builder.YourFaceConfig(
+      encoding=encoding, image_size=SIZE
     )
+    builder = _Written(data_dir=data_dir, config=config)
     builder.examples = examples
     builder.download_and_prepare(
       download_config=tfds.download.DownloadConfig(num_shards=3)
     )
-    return builder.builder_config.name
+    return config.name
 
   return write
 

@@ -226,9 +226,6 @@ def test_fraction():
   assert 0 <= curate.fraction("\udcb1.jpg") < 1
 
 
-
-
-
 def _dealt(rows, people, **settings):
   return curate.assign_splits(rows, people, curate.SplitSettings(**settings))
 

@@ -205,7 +205,7 @@ def test_no_header(data):
 def test_hostile_exif():
   block = _exif(6)
   for place in range(6, len(block)):
-    for value in (0, 127, 128, 255):
+    for value in (0, 128, 255):
       hostile = block[:place] + bytes([value]) + block[place + 1 :]
       pixels, orientation = _header(_encode(_picture(), "JPEG", exif=hostile))
       assert pixels == 40 * 52
@@ -215,7 +215,7 @@ def test_hostile_exif():
 @pytest.mark.parametrize("name", ["jpeg", "png", "bmp", "gif", "lossy webp"])
 def test_header_of_every_prefix(name):
   data = _FILES[name]
-  for size in range(min(len(data), 700)):
+  for size in (*range(40), *range(40, min(len(data), 700), 9)):
     pixels, orientation = _header(data[:size])
     assert pixels >= 0
     assert orientation == 1
@@ -245,20 +245,14 @@ def test_largest_size_of_a_png_is_large():
   assert _header(_png_of_size(2**32 - 1, 2**32 - 1))[0] > photos.MAX_PIXELS
 
 
-@pytest.mark.parametrize("data", _FILES.values(), ids=_FILES)
-def test_decode_gives_the_pixels_of_the_build(data):
-  photo, error = _decode(data)
+@pytest.mark.parametrize("name", _FILES)
+def test_decode_gives_the_pixels_of_the_build(name):
+  photo, error = _decode(_FILES[name])
   assert error == ""
   # Blending with white rounds; everything else is the same to the bit.
-  np.testing.assert_allclose(photo.astype(int), photos.decode(data), atol=1)
-
-
-@pytest.mark.parametrize(
-  "name", [name for name in _FILES if "alpha" not in name and "rgba" not in name]
-)
-def test_decode_without_transparency_is_exact(name):
-  photo, _ = _decode(_FILES[name])
-  np.testing.assert_array_equal(photo, photos.decode(_FILES[name]))
+  atol = 1 if "alpha" in name or "rgba" in name else 0
+  expected = photos.decode(_FILES[name]).astype(int)
+  np.testing.assert_allclose(photo, expected, rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -276,7 +270,9 @@ def test_decode_16_bit_png():
   data = _encode(Image.fromarray(np.tile(ramp, (4, 1))), "PNG")
   photo, error = _decode(data)
   assert error == ""
-  np.testing.assert_allclose(photo.astype(int), photos.decode(data), atol=1)
+  np.testing.assert_allclose(
+    photo.astype(int), photos.decode(data), rtol=0, atol=1
+  )
 
 
 @_in_every_way
@@ -288,7 +284,7 @@ def test_decode_in_every_way(name, way):
   assert error == ""
   assert photo.shape == (40, 52, 3)
   np.testing.assert_allclose(
-    photo.astype(int), photos.decode(_FILES[name]), atol=1
+    photo.astype(int), photos.decode(_FILES[name]), rtol=0, atol=1
   )
 
 
@@ -339,7 +335,7 @@ def test_decode_says_what_is_wrong(data, message, way):
 def test_decode_of_mutations(name):
   rng = random.Random(1)
   decoded = 0
-  for _ in range(40):
+  for _ in range(15):
     mutated = bytearray(_FILES[name])
     mutated[rng.randrange(min(len(mutated), 700))] = rng.randrange(256)
     photo, error = _decode(bytes(mutated))
@@ -347,32 +343,36 @@ def test_decode_of_mutations(name):
     assert photo.shape[2] == 3
     assert error in ("", _NOT_AN_IMAGE, _UNREADABLE, _TOO_LARGE)
     decoded += not error
-  assert decoded
+  # Of a PNG every byte counts.
+  assert (decoded > 0) == (name != "png")
 
 
 _MOVING_WEBP = """
 import pathlib, sys
 import tensorflow as tf
 from yourface_tfds import photo_graph
-data = tf.constant(pathlib.Path(sys.argv[1]).read_bytes())
 decode = tf.function(photo_graph.decode)
-for _ in range(20):
-  photo, error = decode(data)
-print(photo.shape, error.numpy().decode())
+for path in sys.argv[1:]:
+  data = tf.constant(pathlib.Path(path).read_bytes())
+  for _ in range(20):
+    photo, error = decode(data)
+  print(photo.shape, error.numpy().decode())
 """
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
-def test_moving_webp_does_not_end_the_process(tmp_path, mode):
+def test_moving_webp_does_not_end_the_process(tmp_path):
   # TensorFlow 2.21 writes beyond its memory when it decodes one, hence the
   # process.
-  other = _picture(mode).transpose(Image.Transpose.ROTATE_180)
-  data = _encode(_picture(mode), "WEBP", save_all=True, append_images=[other])
-  (tmp_path / "moving.webp").write_bytes(data)
-  assert _header(data) == (40 * 52, 1)
+  paths = []
+  for mode in ("RGB", "RGBA"):
+    other = _picture(mode).transpose(Image.Transpose.ROTATE_180)
+    data = _encode(_picture(mode), "WEBP", save_all=True, append_images=[other])
+    assert _header(data) == (40 * 52, 1)
+    paths.append(tmp_path / f"{mode}.webp")
+    paths[-1].write_bytes(data)
   root = pathlib.Path(photos.__file__).parents[1]
   done = subprocess.run(
-    [sys.executable, "-c", _MOVING_WEBP, str(tmp_path / "moving.webp")],
+    [sys.executable, "-c", _MOVING_WEBP, *map(str, paths)],
     capture_output=True,
     text=True,
     timeout=120,
@@ -380,4 +380,7 @@ def test_moving_webp_does_not_end_the_process(tmp_path, mode):
     env=os.environ | {"PYTHONPATH": str(root)},
   )
   assert done.returncode == 0
-  assert done.stdout in ("(40, 52, 3) \n", f"(1, 1, 3) {_UNREADABLE}\n")
+  # Either its first frame or an error of its own.
+  for line in done.stdout.splitlines():
+    assert line in ("(40, 52, 3) ", f"(1, 1, 3) {_UNREADABLE}")
+  assert done.stdout.count("\n") == 2

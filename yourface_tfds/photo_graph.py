@@ -86,8 +86,8 @@ def find_faces(finder: faces.FaceFinder, encoded: tf.Tensor) -> FoundFaces:
     (0, originals, fitted, sizes, errors),
     parallel_iterations=2,
   )
-  main = finder.locate(fitted.stack(), sizes_all := sizes.stack())
-  errors = errors.stack()
+  fitted_sizes, errors = sizes.stack(), errors.stack()
+  main = finder.locate(fitted.stack(), fitted_sizes)
   found = main.found & (errors == "")
 
   crop_side = finder.crop_settings.image_size
@@ -97,7 +97,7 @@ def find_faces(finder: faces.FaceFinder, encoded: tf.Tensor) -> FoundFaces:
   def cut(i: tf.Tensor, *arrays: tf.TensorArray) -> tuple:
     photo = originals.read(i)
     pixels, box, _ = finder.cut(
-      photo, sizes_all[i], main.boxes[i], main.landmarks[i]
+      photo, fitted_sizes[i], main.boxes[i], main.landmarks[i]
     )
     shape = tf.cast(tf.shape(photo)[:2], tf.float32)
     values = (
