@@ -276,9 +276,7 @@ def test_decode_16_bit_png():
 
 
 @_in_every_way
-@pytest.mark.parametrize(
-  "name", ["jpeg", "rgba png", "gif", "grey bmp", "lossless webp"]
-)
+@pytest.mark.parametrize("name", ["jpeg", "rgba png", "lossless webp"])
 def test_decode_in_every_way(name, way):
   photo, error = _decode(_FILES[name], way)
   assert error == ""
@@ -293,7 +291,6 @@ _UNREADABLE = "unreadable: the file is truncated or corrupt"
 _TOO_LARGE = "too_large: more than 50,000,000 pixels"
 
 
-@_in_every_way
 @pytest.mark.parametrize(
   ("data", "message"),
   [
@@ -325,7 +322,19 @@ _TOO_LARGE = "too_large: more than 50,000,000 pixels"
     "largest",
   ],
 )
-def test_decode_says_what_is_wrong(data, message, way):
+def test_decode_says_what_is_wrong(data, message):
+  photo, error = _decode(data)
+  assert error == message
+  assert photo.tolist() == [[[0, 0, 0]]]
+
+
+@_in_every_way
+@pytest.mark.parametrize(
+  ("data", "message"),
+  [(b"", _NOT_AN_IMAGE), (_FILES["jpeg"][:-50], _UNREADABLE)],
+  ids=["empty", "truncated jpeg"],
+)
+def test_decode_says_it_in_every_way(data, message, way):
   photo, error = _decode(data, way)
   assert error == message
   assert photo.tolist() == [[[0, 0, 0]]]
@@ -335,7 +344,7 @@ def test_decode_says_what_is_wrong(data, message, way):
 def test_decode_of_mutations(name):
   rng = random.Random(1)
   decoded = 0
-  for _ in range(15):
+  for _ in range(10):
     mutated = bytearray(_FILES[name])
     mutated[rng.randrange(min(len(mutated), 700))] = rng.randrange(256)
     photo, error = _decode(bytes(mutated))
@@ -354,7 +363,7 @@ from yourface_tfds import photo_graph
 decode = tf.function(photo_graph.decode)
 for path in sys.argv[1:]:
   data = tf.constant(pathlib.Path(path).read_bytes())
-  for _ in range(20):
+  for _ in range(5):
     photo, error = decode(data)
   print(photo.shape, error.numpy().decode())
 """

@@ -7,7 +7,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -326,7 +325,6 @@ def test_ctrl_c_and_the_same_command_again(run, tiny_data_dir, tmp_path):
     )
     assert process.stdout is not None
     assert process.stdout.readline().startswith("epoch 1/6: loss ")
-    time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=60)
   assert process.returncode == 130

@@ -81,9 +81,9 @@ def draw(person: Person, *, seed: int, index: int) -> Drawing:
 
 def _make_pose(rng: np.random.Generator) -> sample_face.Pose:
   return sample_face.Pose(
-    yaw=rng.uniform(-0.8, 0.8),
+    yaw=rng.uniform(-0.6, 0.6),
     pitch=rng.uniform(-0.6, 0.6),
-    smile=rng.uniform(-0.2, 1),
+    smile=rng.uniform(-0.2, 0.8),
     mouth_open=rng.uniform(0, 1),
     gaze=rng.uniform(-0.8, 0.8),
     lids=rng.uniform(0, 0.3),

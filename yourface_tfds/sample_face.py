@@ -55,8 +55,8 @@ def draw_head(person: Person, pose: Pose) -> Painter:
   look = sample_traits.LOOKS[person.face_type]
   outline = _outline(person, look)
   skin = mix(person.skin, look.tint, look.tint_share)
-  _back_hair(painter, person)
   sample_traits.draw_behind(painter, person)
+  _back_hair(painter, person)
   _neck(painter, person, skin)
   for side in (-1, 1):
     ear = oval(side * (person.face_width + 0.03), 0.05, 0.13, 0.25)
@@ -194,7 +194,7 @@ def _eye(painter: Painter, person: Person, pose: Pose, side: int) -> None:
   painter.fill(oval(x - 0.03, center[1] - 0.03, 0.018, 0.018), _WHITE)
   lid = eye[20:]  # The upper half, from one corner to the other.
   woman = person.gender == WOMAN
-  painter.line(lid, _BLACK, 0.055 if woman else 0.042)
+  painter.line(lid, _BLACK, 0.058 if woman else 0.052)
   painter.line(eye[:21], (60, 34, 30), 0.016, alpha=0.8)
   crease = (lid - center) * (1.12, 1.3) + center - (0, 0.035)
   painter.line(crease[2:-1], (60, 34, 30), 0.02, alpha=0.6)
@@ -226,7 +226,7 @@ def _mouth(painter: Painter, person: Person, pose: Pose) -> None:
   lip = mix(person.skin, (170, 48, 58), 0.65)
   if woman:
     lip = mix((196, 26, 56), person.accent, 0.12)
-  thick = 0.075 if woman else 0.045
+  thick = 0.078 if woman else 0.058
   y = sample_traits.MOUTH_Y
   corner = y - 0.07 * pose.smile
   upper = curve(
@@ -305,13 +305,13 @@ def _glasses(painter: Painter, person: Person) -> None:
 
 def _microphone(painter: Painter, person: Person, pose: Pose) -> None:
   """Paints a ball of metal mesh below a corner of the mouth, and its grip."""
-  x = pose.side * (0.66 + 0.06 * pose.reach)
-  y = 1.12 + 0.05 * pose.reach
+  x = pose.side * (0.7 + 0.06 * pose.reach)
+  y = 1.15 + 0.05 * pose.reach
   size = 0.25
   end = np.array([x + pose.side * 0.5, 2.3])
   across = np.array([0.13, 0.05])
-  start = np.array([x, y])
-  grip = np.array([start - across, start + across, end + across, end - across])
+  center = np.array([x, y])
+  grip = np.array([center - across, center + across, end + across, end - across])
   painter.fill(grip, mix((36, 36, 40), person.accent, 0.25), solid=True)
   painter.fill(oval(x, y, size, size), (116, 118, 124), solid=True)
   painter.soft(
@@ -321,6 +321,6 @@ def _microphone(painter: Painter, person: Person, pose: Pose) -> None:
     half = size * np.sqrt(1 - step**2)
     bar = np.array([[step * size, -half], [step * size, half]])
     for turn in (bar, bar[:, ::-1]):
-      painter.line(turn + (x, y), (40, 40, 46), 0.02, alpha=0.8)
+      painter.line(turn + center, (40, 40, 46), 0.02, alpha=0.8)
   ring = oval(x, y, size, size)
   painter.line(np.concatenate([ring, ring[:2]]), (30, 30, 34), 0.035)

@@ -57,7 +57,7 @@ def oval(
     ],
     axis=1,
   )
-  return rotate(points, tilt) + (x, y)
+  return rotate(points, tilt) + np.array([x, y])
 
 
 def rotate(points: Points, degrees: float) -> Points:

@@ -156,12 +156,12 @@ def draw_mouth(painter: Painter, person: Person, mouth_open: float) -> None:
   elif name == "dinosaur":
     for x in np.linspace(-0.32, 0.32, 7):
       tooth = np.array([[x - 0.05, low - 0.06], [x + 0.05, low - 0.06],
-                        [x, low + 0.1 * grow]])  # fmt: skip
+                        [x, low + 0.07 * grow]])  # fmt: skip
       painter.fill(tooth, _WHITE)
   elif name == "tiger":
     for side in (-1, 1):
-      fang = np.array([[0.13, low - 0.05], [0.25, low - 0.05],
-                       [0.18, low + 0.18 * grow]])  # fmt: skip
+      fang = np.array([[0.14, low - 0.04], [0.24, low - 0.04],
+                       [0.18, low + 0.14 * grow]])  # fmt: skip
       painter.fill(fang * (side, 1), _WHITE)
 
 
@@ -251,10 +251,10 @@ def _whiskers(painter: Painter, person: Person, color: Color) -> None:
   for rise in (-0.16, 0.0, 0.16):
     lift = rise + 0.04 * person.cue[4]
     hair = curve(
-      [(0.38, 0.58 + rise / 3), (0.7, 0.5 + rise), (1.2, 0.55 + lift * 2)]
+      [(0.46, 0.56 + rise / 2), (0.8, 0.5 + rise), (1.2, 0.55 + lift * 2)]
     )
     for side in _both(hair):
-      painter.line(side, color, 0.02, alpha=0.7)
+      painter.line(side, color, 0.022, alpha=0.65)
 
 
 def _tiger_stripes(painter: Painter, person: Person, fur: Color) -> None:
@@ -266,7 +266,7 @@ def _tiger_stripes(painter: Painter, person: Person, fur: Color) -> None:
     stripe = np.array([[1.05, y - 0.1], [reach, y + 0.06], [1.05, y + 0.06]])
     for side in _both(stripe):
       painter.fill(side, dark, alpha=0.92)
-  for y in (-0.85, -0.66, -0.5):
+  for y in (-0.9, -0.74, -0.6):
     width = 0.3 + 0.3 * (-0.4 - y)
     stripe = oval(0, y, width, 0.045, power=1.4)
     painter.fill(stripe, dark, alpha=0.9)
@@ -353,13 +353,13 @@ def _dinosaur_skin(painter: Painter, person: Person, fur: Color) -> None:
 def _shell(painter: Painter, person: Person, fur: Color) -> None:
   """Paints a shell like a hood, with a rim of plates, around the head."""
   grow = 0.03 * person.cue[4]
-  painter.fill(oval(0, 0, 1.5 + grow, 1.65), mix(fur, _BLACK, 0.3), solid=True)
+  painter.fill(oval(0, -0.35, 1.45 + grow, 1.3), mix(fur, _BLACK, 0.3), solid=True)
 
 
 def _shell_rim(painter: Painter, person: Person, fur: Color) -> None:
   for turn in np.arange(-160, -19, 20) + 5 * person.cue[3]:
     _plate(painter, turn, fur)
-  for turn in (-8, 14, 36, 144, 166, 188):
+  for turn in (-4, 184):
     _plate(painter, turn, fur)
 
 
