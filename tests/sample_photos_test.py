@@ -3,6 +3,7 @@
 import collections
 import csv
 import io
+import math
 import pathlib
 import signal
 import subprocess
@@ -195,13 +196,12 @@ def test_detector_finds_the_drawn_face():
     person = sample_people.make_person(1, index % 33)
     drawing = sample_drawing.draw(person, seed=1, index=index // 33)
     image = drawing.image
-    shrink = max(1, round(max(image.size) / 300))
-    faces = detector.detect_faces(np.asarray(image.reduce(shrink)))
-    boxes = []
-    for face in faces or ():
-      x, y, width, height = face["box"]
-      if face["confidence"] > 0.9:
-        boxes.append(np.array([x, y, x + width, y + height]) * shrink)
+    shrink = math.ceil(max(image.size) / 480)
+    # Rows: image, x_min, y_min, x_max, y_max, score, landmarks.
+    rows = detector.detect_faces(
+      np.asarray(image.reduce(shrink)), box_format="xyxy", output_type="numpy"
+    )
+    boxes = [row[1:5] * shrink for row in np.array(rows) if row[5] > 0.9]
     truth = np.array(drawing.face_box)
     found += any(_overlap(box, truth) > 0.5 for box in boxes)
   assert found / total >= 0.97

@@ -29,6 +29,11 @@ def main(argv: list[str]) -> None:
   splits = _SPLIT.value
   if not flags.FLAGS["split"].present:
     splits = [split for split in splits if dataset.has_split(split)] or splits
+  if not splits:
+    raise cli.UserError(
+      "--split: got none, allowed: one or more of "
+      f"{', '.join(dataset.info.splits)}"
+    )
   for split in splits:
     dataset.num_examples(split)  # A wrong name ends before the first figure.
   model, _ = workdir.load_model(_WORKDIR.value, dataset.image_size)

@@ -46,10 +46,20 @@ class BuildSettings:
       "min_score": (0, 1),
       "min_face_size": (1, 10_000),
     }
-    for name, (low, high) in limits.items():
+    for name in (*limits, "validation", "test", "unseen"):
       value = getattr(self, name)
       if isinstance(value, bool) or not isinstance(value, int | float):
         raise cli.UserError(f"{name}: got {value!r}, allowed: a number")
+    for name in ("image_size", "seed"):
+      value = getattr(self, name)
+      if isinstance(value, bool) or not isinstance(value, int):
+        raise cli.UserError(f"{name}: got {value!r}, allowed: a whole number")
+    if not isinstance(self.strict_people, bool):
+      raise cli.UserError(
+        f"strict_people: got {self.strict_people!r}, allowed: true, false"
+      )
+    for name, (low, high) in limits.items():
+      value = getattr(self, name)
       if not low <= value <= high:
         raise cli.UserError(f"{name}: got {value}, allowed: {low} to {high}")
     self.split_settings()

@@ -211,7 +211,11 @@ def replaced_dir(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     if path.exists():
       old = temporary.with_name(temporary.name + ".old")
       path.rename(old)
-      temporary.rename(path)
+      try:
+        temporary.rename(path)
+      except BaseException:
+        old.rename(path)
+        raise
       shutil.rmtree(old)
     else:
       temporary.rename(path)

@@ -149,7 +149,7 @@ def find_groups(hashes: np.ndarray, digests: Sequence[str]) -> list[str]:
     buckets = collections.defaultdict(list)
     for i, (straight, mirrored) in enumerate(keys):
       buckets[straight.tobytes()].append((i, 0))
-      if (straight != mirrored).any():
+      if (hashes[i, 0] != hashes[i, 1]).any():
         buckets[mirrored.tobytes()].append((i, 1))
     for members in buckets.values():
       for i, j in _near_pairs(hashes, members):
@@ -267,7 +267,8 @@ def _draw_unseen(
     for head, index in people[person].items():
       if index >= 0:
         by_label[head, index].add(person)
-  for holders in by_label.values():
+  # Sorted: the order of a set of names is another in each process.
+  for _, holders in sorted(by_label.items()):
     if holders <= unseen:
       unseen.remove(max(holders, key=lambda person: shares[person]))
   if not set(train_people) - unseen:  # Nothing would be left to train on.
@@ -299,9 +300,14 @@ def csv_text(rows: Iterable[PhotoRow]) -> str:
   names = [field.name for field in dataclasses.fields(PhotoRow)]
   out = io.StringIO(newline="")
   writer = csv.writer(out, lineterminator="\n")
+  # Before Python 3.13 a carriage return (macOS: "Icon\r") is quoted only
+  # where everything is.
+  quoting = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
   writer.writerow(names)
   for row in rows:
-    writer.writerow(_cell(getattr(row, name)) for name in names)
+    cells = [_cell(getattr(row, name)) for name in names]
+    has_return = any("\r" in str(cell) for cell in cells)
+    (quoting if has_return else writer).writerow(cells)
   # A file name that is not UTF-8 on disk is shown escaped.
   return out.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
 

@@ -59,6 +59,11 @@ class Dataset:
       tf.data.TFRecordDataset(part.filename).skip(part.skip).take(part.take)
       for part in self.info.splits[split].file_instructions
     ]
+    if not parts:
+      raise cli.UserError(
+        f"--split: got {split!r}, which holds no example of "
+        f"{self.info.full_name}"
+      )
     records = parts[0]
     for part in parts[1:]:
       records = records.concatenate(part)
@@ -84,6 +89,9 @@ def open_dataset(data_dir: str | os.PathLike[str], config: str) -> Dataset:
   """
   try:
     builder = tfds.builder(f"{NAME}/{config}", data_dir=os.fspath(data_dir))
+    if not builder.is_prepared():
+      # Where the builder's code is imported, TFDS knows it before it is built.
+      raise tfds.core.DatasetNotFoundError(f"{builder.data_path} is not built")
   except (tfds.core.DatasetNotFoundError, ValueError) as error:
     raise cli.UserError(
       f"--data_dir: no dataset {NAME}/{config} in {os.fspath(data_dir)!r}; "

@@ -28,6 +28,10 @@ def normalize(text: str) -> str:
   return unicodedata.normalize("NFC", text).strip()
 
 
+def _folded(text: str) -> str:
+  return normalize(text).lower()
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Head:
   """One label feature, and so one head of the model.
@@ -61,13 +65,15 @@ class Head:
     Raises:
       KeyError: the label is in no vocabulary; the message lists what is.
     """
-    word = normalize(label).lower()
+    word = _folded(label)
     if not word:
       return UNKNOWN
-    word = self.aliases.get(word, word)
+    aliases = {_folded(alias): name for alias, name in self.aliases.items()}
+    word = _folded(aliases.get(word, word))
     for spellings in (self.names, self.korean):
-      if word in spellings:
-        return spellings.index(word)
+      for index, spelling in enumerate(spellings):
+        if word == _folded(spelling):
+          return index
     allowed = ", ".join(
       f"{name} ({korean})"
       for name, korean in zip(self.names, self.korean, strict=True)

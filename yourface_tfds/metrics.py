@@ -89,6 +89,8 @@ def majority_classes(dataset: input_pipeline.Dataset) -> dict[str, int]:
     head: np.zeros(len(vocabulary.names), np.int64)
     for head, vocabulary in labels.HEADS.items()
   }
+  if not dataset.has_split("train"):
+    return dict.fromkeys(labels.HEADS, labels.UNKNOWN)
   for records in dataset.records("train").batch(1024):
     for head, indices in tf.io.parse_example(records, spec).items():
       known = indices.numpy()[indices.numpy() >= 0]
@@ -152,7 +154,7 @@ def table(figures: Mapping[str, Any]) -> str:
   lines = [
     f"{figures['split']}: {figures['examples']:,} photos of "
     f"{figures['people']:,} people",
-    f"  {'head':<10} {'accuracy':>8}  {'95 % interval':<13} {'majority':>8}"
+    f"  {'head':<10} {'accuracy':>8}  {'95 % interval':<14} {'majority':>8}"
     f" {'photos':>7} {'people':>7}",
   ]
   for head, values in figures["heads"].items():
@@ -163,7 +165,7 @@ def table(figures: Mapping[str, Any]) -> str:
         f" {values['majority_baseline']:>8.3f}"
       )
     else:
-      middle = f"{'no known label here':<32}"
+      middle = f"{'no known label here':<33}"
     lines.append(
       f"  {head:<10} {middle} {values['examples']:>7,} {values['people']:>7,}"
     )

@@ -39,8 +39,12 @@ def read(path: str | os.PathLike[str]) -> dict[str, dict[str, int]]:
     raise cli.UserError(
       f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8"
     ) from None
+  except OSError as error:
+    raise cli.UserError(
+      f"{path}: cannot be read ({error.strerror}); needed: a CSV file"
+    ) from None
+  rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
   try:
-    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
     if missing:
       raise cli.UserError(
@@ -56,7 +60,9 @@ def read(path: str | os.PathLike[str]) -> dict[str, dict[str, int]]:
         )
       people[name] = indices
   except csv.Error as error:
-    raise cli.UserError(f"{path}: not CSV: {error}; mend that row") from None
+    raise cli.UserError(
+      f"{path}: row {rows.line_num}: not CSV: {error}; mend the quotes"
+    ) from None
   if not people:
     raise cli.UserError(f"{path}: no people; add one row a person")
   return people

@@ -27,6 +27,10 @@ _MAGICS = (
 """First bytes, and where they stand, of what TensorFlow decodes."""
 
 
+_BLACK_PIXEL = tf.io.serialize_tensor(tf.zeros([1, 1, 3], tf.uint8)).numpy()
+"""What stands for a photo that cannot be decoded."""
+
+
 class FoundFaces(NamedTuple):
   """One row a photo.
 
@@ -63,101 +67,141 @@ def find_faces(finder: faces.FaceFinder, encoded: tf.Tensor) -> FoundFaces:
   )
   count = tf.shape(encoded)[0]
   side = finder.detector.settings.input_size
-  uint8 = tf.uint8
-
-  # Decoded once: the full photos wait in a list of tensors of any size.
-  originals = tf.TensorArray(
-    uint8, count, element_shape=[None, None, 3], infer_shape=False
-  )
-  fitted = tf.TensorArray(uint8, count, element_shape=[side, side, 3])
-  sizes = tf.TensorArray(tf.int32, count, element_shape=[2])
-  errors = tf.TensorArray(tf.string, count, element_shape=[])
-
-  def read(i: tf.Tensor, *arrays: tf.TensorArray) -> tuple:
-    photo, error = decode(encoded[i])
-    image, size = finder.fit(photo)
-    values = (photo, image, size, error)
-    pairs = zip(arrays, values, strict=True)
-    return (i + 1, *(array.write(i, value) for array, value in pairs))
-
-  _, originals, fitted, sizes, errors = tf.while_loop(
-    lambda i, *_: i < count,
-    read,
-    (0, originals, fitted, sizes, errors),
+  decoded, errors = decode_all(encoded)
+  fitted, fitted_sizes = tf.map_fn(
+    lambda one: finder.fit(parse_photo(one)),
+    decoded,
+    fn_output_signature=(
+      tf.TensorSpec([side, side, 3], tf.uint8),
+      tf.TensorSpec([2], tf.int32),
+    ),
     parallel_iterations=2,
   )
-  fitted_sizes, errors = sizes.stack(), errors.stack()
-  main = finder.locate(fitted.stack(), fitted_sizes)
+  main = finder.locate(fitted, fitted_sizes)
   found = main.found & (errors == "")
 
-  crop_side = finder.crop_settings.image_size
-  crops = tf.TensorArray(uint8, count, element_shape=[crop_side, crop_side, 3])
-  boxes = tf.TensorArray(tf.float32, count, element_shape=[4])
-
-  def cut(i: tf.Tensor, *arrays: tf.TensorArray) -> tuple:
-    photo = originals.read(i)
+  def cut(i: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    photo = parse_photo(decoded[i])
     pixels, box, _ = finder.cut(
       photo, fitted_sizes[i], main.boxes[i], main.landmarks[i]
     )
     shape = tf.cast(tf.shape(photo)[:2], tf.float32)
-    values = (
+    return (
       tf.where(found[i], pixels, 0),
       tf.where(found[i], box / tf.tile(shape, [2]), 0.0),
     )
-    pairs = zip(arrays, values, strict=True)
-    return (i + 1, *(array.write(i, value) for array, value in pairs))
 
-  _, crops, boxes = tf.while_loop(
-    lambda i, *_: i < count, cut, (0, crops, boxes), parallel_iterations=2
+  crop_side = finder.crop_settings.image_size
+  crops, boxes = tf.map_fn(
+    cut,
+    tf.range(count),
+    fn_output_signature=(
+      tf.TensorSpec([crop_side, crop_side, 3], tf.uint8),
+      tf.TensorSpec([4], tf.float32),
+    ),
+    parallel_iterations=2,
   )
   errors = tf.where((errors == "") & ~found, NO_FACE, errors)
   return FoundFaces(
     found=found[:wanted],
-    boxes=boxes.stack()[:wanted],
+    boxes=boxes[:wanted],
     scores=tf.where(found, main.scores, 0.0)[:wanted],
     counts=tf.where(found, main.count, 0)[:wanted],
-    crops=crops.stack()[:wanted],
+    crops=crops[:wanted],
     errors=errors[:wanted],
   )
 
 
-def decode(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-  """Decodes one photo into upright RGB.
+def decode_all(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  """Decodes photos into upright RGB, two at a time.
 
   Args:
-    encoded: string[], the bytes of a file.
+    encoded: string[B], the bytes of files, at least one.
 
   Returns:
-    uint8[height, width, 3], one black pixel on error, and string[]: "" or what
+    string[B]: each photo, uint8[height, width, 3], as `parse_photo` takes it
+    (they differ in size), one black pixel on error; and string[B]: "" or what
     is wrong.
   """
-  header = photo_header.read(encoded)
-  is_image = tf.reduce_any(
+  count = tf.shape(encoded, tf.int64)[0]
+  # Not inside the dataset: there each turn of a loop is a function call, which
+  # makes reading the headers three times as slow.
+  is_image, headers = tf.map_fn(
+    lambda one: (_is_image(one), photo_header.read(one)),
+    encoded,
+    fn_output_signature=(
+      tf.bool,
+      photo_header.Header(pixels=tf.int64, orientation=tf.int64),
+    ),
+  )
+  too_large = headers.pixels > photos.MAX_PIXELS
+  errors = tf.where(is_image, UNREADABLE, NOT_AN_IMAGE)
+  errors = tf.where(too_large, TOO_LARGE, errors)
+  wanted = tf.where(is_image & ~too_large)[:, 0]
+  numbers, decoded = _decode_numbered(
+    wanted, tf.gather(encoded, wanted), tf.gather(headers.orientation, wanted)
+  )
+  numbers = numbers[:, tf.newaxis]
+  nothing = tf.fill([count], _BLACK_PIXEL)
+  return (
+    tf.tensor_scatter_nd_update(nothing, numbers, decoded),
+    tf.tensor_scatter_nd_update(
+      errors, numbers, tf.fill(tf.shape(decoded), "")
+    ),
+  )
+
+
+def _decode_numbered(
+  numbers: tf.Tensor, encoded: tf.Tensor, orientations: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns number and photo of those that can be decoded: int64[N], string[N].
+
+  A graph has no try, but a dataset can drop what fails.
+  """
+  options = tf.data.Options()
+  # Rewriting the dataset's graph anew for each batch costs more than it gains.
+  options.experimental_optimization.apply_default_optimizations = False
+  options.autotune.enabled = False
+  slices = (numbers, encoded, orientations)
+  return (
+    tf.data.Dataset.from_tensor_slices(slices)
+    .map(
+      lambda number, one, orientation: (
+        number,
+        tf.io.serialize_tensor(_decode_upright(one, orientation)),
+      ),
+      num_parallel_calls=2,
+    )
+    .ignore_errors(log_warning=False)
+    .batch(tf.maximum(tf.size(numbers, tf.int64), 1))
+    .with_options(options)
+    # The initial value is left where nothing could be decoded.
+    .reduce(
+      (tf.zeros([0], tf.int64), tf.fill([0], "")),
+      lambda _, only_batch: only_batch,
+    )
+  )
+
+
+def decode(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  """Decodes one photo: string[] -> uint8[height, width, 3], string[]."""
+  decoded, errors = decode_all(encoded[tf.newaxis])
+  return parse_photo(decoded[0]), errors[0]
+
+
+def parse_photo(serialized: tf.Tensor) -> tf.Tensor:
+  """Returns a photo of `decode_all`: string[] -> uint8[height, width, 3]."""
+  photo = tf.io.parse_tensor(serialized, tf.uint8)
+  return tf.ensure_shape(photo, [None, None, 3])
+
+
+def _is_image(encoded: tf.Tensor) -> tf.Tensor:
+  return tf.reduce_any(
     [
       photo_header.starts_with(encoded, magic, offset)
       for magic, offset in _MAGICS
     ]
   )
-  too_large = header.pixels > photos.MAX_PIXELS
-  nothing = tf.zeros([0, 0, 3], tf.uint8)
-  # A graph has no try: a dataset of one element whose failure is dropped, and
-  # the initial value that is left then.
-  photo = tf.cond(
-    is_image & ~too_large,
-    lambda: (
-      tf.data.Dataset.from_tensors((encoded, header.orientation))
-      .map(_decode_upright)
-      .ignore_errors(log_warning=False)
-      .reduce(nothing, lambda _, image: image)
-    ),
-    lambda: nothing,
-  )
-  failed = tf.equal(tf.size(photo), 0)
-  error = tf.where(failed, UNREADABLE, "")
-  error = tf.where(too_large, TOO_LARGE, error)
-  error = tf.where(is_image, error, NOT_AN_IMAGE)
-  pixel = tf.zeros([1, 1, 3], tf.uint8)
-  return tf.cond(failed, lambda: pixel, lambda: photo), error
 
 
 def _decode_upright(encoded: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
@@ -170,7 +214,9 @@ def _decode_upright(encoded: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
       ),
       (
         photo_header.starts_with(encoded, b"\x89PNG"),
-        lambda: _on_white(tf.io.decode_png(encoded, 4)),
+        # The channels as they are: asked for four, TensorFlow gives photos of
+        # at most 16 colours an alpha near 0.
+        lambda: _as_rgb(tf.io.decode_png(encoded, 0)),
       ),
     ],
     default=lambda: _decode_other(encoded),
@@ -182,12 +228,23 @@ def _decode_upright(encoded: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
   # The first frame of what moves. The channels as they are: asked for three,
   # the WebP decoder refuses a photo with transparency.
-  photo = tf.io.decode_image(encoded, expand_animations=False)
+  photo = tf.io.decode_image(
+    photo_header.still(encoded), expand_animations=False
+  )
+  return _as_rgb(photo)
+
+
+def _as_rgb(photo: tf.Tensor) -> tf.Tensor:
+  """uint8[h, w, 1..4] -> uint8[h, w, 3]: grey repeated, alpha on white."""
+  channels = tf.shape(photo)[-1]
+  has_alpha = tf.equal(channels % 2, 0)
+  colors = tf.where(has_alpha, channels - 1, channels)
+  shape = [*tf.unstack(tf.shape(photo)[:2]), 3]
+  color = tf.broadcast_to(photo[..., :colors], shape)
   return tf.cond(
-    tf.equal(tf.shape(photo)[-1], 4),
-    lambda: _on_white(photo),
-    # Grey is repeated, three channels stay.
-    lambda: tf.broadcast_to(photo, [*tf.unstack(tf.shape(photo)[:2]), 3]),
+    has_alpha,
+    lambda: _on_white(tf.concat([color, photo[..., colors:]], -1)),
+    lambda: color,
   )
 
 

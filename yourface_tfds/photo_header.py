@@ -26,11 +26,13 @@ class Header(NamedTuple):
   orientation: tf.Tensor
 
 
-def starts_with(encoded: tf.Tensor, magic: bytes, offset: int = 0) -> tf.Tensor:
+def starts_with(
+  encoded: tf.Tensor, magic: bytes, offset: int | tf.Tensor = 0
+) -> tf.Tensor:
   """Returns bool[]: whether the bytes at `offset` are `magic`."""
   size = tf.strings.length(encoded)
   # substr fails beyond the end of a string.
-  start = tf.minimum(offset, size)
+  start = tf.minimum(tf.cast(offset, tf.int32), size)
   return tf.equal(tf.strings.substr(encoded, start, len(magic)), magic)
 
 
@@ -43,15 +45,13 @@ def read(encoded: tf.Tensor) -> Header:
   Returns:
     The header; zeros and ones for what is no image. Never fails.
   """
-  data = tf.io.decode_raw(encoded, tf.uint8)
-  size = tf.size(data)
+  size = tf.strings.length(encoded)
+  # One byte more, for what is asked beyond the end.
+  data = tf.io.decode_raw(tf.strings.join([encoded, b"\0"]), tf.uint8)
 
   def byte(i: tf.Tensor) -> tf.Tensor:
-    # Zeros beyond the end, and where the file has no byte at all.
-    inside = (i >= 0) & (i < size)
-    padded = tf.concat([data, tf.zeros([1], tf.uint8)], 0)
-    value = tf.gather(padded, tf.clip_by_value(i, 0, size))
-    return tf.where(inside, tf.cast(value, tf.int64), 0)
+    inside = tf.where((i >= 0) & (i < size), i, size)
+    return tf.cast(tf.gather(data, inside), tf.int64)
 
   def big(i: tf.Tensor) -> tf.Tensor:
     return byte(i) * 256 + byte(i + 1)
@@ -69,7 +69,10 @@ def read(encoded: tf.Tensor) -> Header:
       (
         starts_with(encoded, b"\x89PNG"),
         lambda: Header(
-          (big(16) * 65536 + big(18)) * (big(20) * 65536 + big(22)), one
+          # 2^31 and above are not allowed, and their product would overflow.
+          tf.minimum(big(16) * 65536 + big(18), 2**31 - 1)
+          * tf.minimum(big(20) * 65536 + big(22), 2**31 - 1),
+          one,
         ),
       ),
       (
@@ -189,3 +192,65 @@ def upright(photo: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 def _is_any(value: tf.Tensor, *options: int) -> tf.Tensor:
   return tf.reduce_any(tf.equal(value, tf.constant(options, tf.int64)))
+
+
+def still(encoded: tf.Tensor) -> tf.Tensor:
+  """Returns a photo file with the first frame of a moving WebP alone.
+
+  TensorFlow 2.21 writes beyond its memory when it decodes a moving one. The
+  container is RFC 9649: an ANMF chunk holds 16 bytes, 3..9 of them the size of
+  the frame as VP8X spells it, and then the chunks of a still image.
+
+  Args:
+    encoded: string[], the bytes of any file; what is no moving WebP is
+      returned as it is.
+  """
+  moving = (
+    starts_with(encoded, b"WEBP", 8)
+    & starts_with(encoded, b"VP8X", 12)
+    & (_little_32(encoded, 20) // 2 % 2 > 0)
+  )
+  return tf.cond(moving, lambda: _first_frame(encoded), lambda: encoded)
+
+
+def _first_frame(encoded: tf.Tensor) -> tf.Tensor:
+  size = tf.cast(tf.strings.length(encoded), tf.int64)
+
+  def next_chunk(i: tf.Tensor) -> tuple[tf.Tensor]:
+    length = _little_32(encoded, i + 4)
+    return (i + 8 + length + length % 2,)
+
+  (start,) = tf.while_loop(
+    lambda i: (i < size) & ~starts_with(encoded, b"ANMF", i),
+    next_chunk,
+    (tf.constant(12, tf.int64),),
+  )
+  length = tf.minimum(_little_32(encoded, start + 4), size)
+  frame = _slice(encoded, start + 8 + 16, length - 16)
+  header = b"WEBPVP8X\x0a\0\0\0\x10\0\0\0"
+  body = tf.strings.join([header, _slice(encoded, start + 8 + 6, 6), frame])
+  total = tf.strings.length(body)
+  digits = tf.bitwise.bitwise_and(
+    tf.bitwise.right_shift(total, [0, 8, 16, 24]), 255
+  )
+  letters = tf.gather(tf.constant([bytes([i]) for i in range(256)]), digits)
+  return tf.strings.join([b"RIFF", tf.strings.reduce_join(letters), body])
+
+
+def _slice(
+  encoded: tf.Tensor, start: tf.Tensor, length: tf.Tensor | int
+) -> tf.Tensor:
+  """Bytes of a string; fewer, or none, beyond its end."""
+  size = tf.cast(tf.strings.length(encoded), tf.int64)
+  start = tf.clip_by_value(tf.cast(start, tf.int64), 0, size)
+  length = tf.maximum(tf.cast(length, tf.int64), 0)
+  return tf.strings.substr(encoded, start, length)
+
+
+def _little_32(encoded: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+  four = tf.io.decode_raw(
+    tf.strings.join([_slice(encoded, start, 4), bytes(4)]),
+    tf.uint8,
+  )[:4]
+  weights = tf.constant([1, 2**8, 2**16, 2**24], tf.int64)
+  return tf.reduce_sum(tf.cast(four, tf.int64) * weights)

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from yourface_tfds import cli, labels
 
@@ -28,6 +28,19 @@ MAX_PIXELS = 50_000_000
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
 """Pillow decoders that may see a file. MPO is the JPEG of stereo cameras."""
+
+
+_ORIENTATION = 0x0112
+_TURNS = {
+  2: Image.Transpose.FLIP_LEFT_RIGHT,
+  3: Image.Transpose.ROTATE_180,
+  4: Image.Transpose.FLIP_TOP_BOTTOM,
+  5: Image.Transpose.TRANSPOSE,
+  6: Image.Transpose.ROTATE_270,
+  7: Image.Transpose.TRANSVERSE,
+  8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the stored photo upright."""
 
 
 class RejectedError(ValueError):
@@ -70,7 +83,7 @@ class PhotoFile:
       if not path.is_file():
         raise RejectedError("unreadable", "neither a file nor a link to one")
       return path.read_bytes()
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself.
       raise RejectedError("unreadable", cli.one_line(error)) from error
 
 
@@ -103,7 +116,13 @@ def scan(root: str | os.PathLike[str]) -> list[PhotoFile]:
 
 
 def _walk(root: pathlib.Path) -> Iterator[str]:
-  for folder, folders, names in os.walk(root):
+  def fail(error: OSError) -> None:
+    raise cli.UserError(
+      f"{error.filename}: cannot be read ({error.strerror}); its photos would "
+      "be missing without a word"
+    )
+
+  for folder, folders, names in os.walk(root, onerror=fail):
     links = [
       name for name in folders if (pathlib.Path(folder, name)).is_symlink()
     ]
@@ -154,14 +173,28 @@ def decode(data: bytes) -> np.ndarray:
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
   image.load()
-  image = ImageOps.exif_transpose(image)
+  image = _turned(image)
   if image.mode.startswith("I") or image.mode == "F":
     # 16-bit grey: convert("RGB") would clip at 255 instead of scaling.
     values = np.asarray(image, np.float32)
-    scale = 255 / 65535 if values.max(initial=0) > 255 else 1
+    is_16_bit = image.mode.startswith("I;16") or values.max(initial=0) > 255
+    scale = 255 / 65535 if is_16_bit else 1
     image = Image.fromarray((values * scale).clip(0, 255).astype(np.uint8))
   if image.mode == "P" or "A" in image.mode or "a" in image.mode:
     image = image.convert("RGBA")
     canvas = Image.new("RGBA", image.size, "white")
     image = Image.alpha_composite(canvas, image)
   return image.convert("RGB")
+
+
+def _turned(image: Image.Image) -> Image.Image:
+  """Applies the EXIF orientation, as ImageOps.exif_transpose.
+
+  That also writes the other tags anew, and fails on those of an odd type.
+  """
+  try:
+    orientation = image.getexif().get(_ORIENTATION)
+  except Exception:  # Decoders raise anything on hostile bytes.
+    return image
+  turn = _TURNS.get(orientation)
+  return image if turn is None else image.transpose(turn)

@@ -1,20 +1,22 @@
-"""The human half of a drawn face: head, hair, eyes, nose, mouth, microphone.
+"""A drawn head: its own face, and in which order everything is painted.
 
 All functions paint on a `sample_painter.Painter` what a `sample_people.Person`
-looks like in one photo (`Pose`). What makes the face that of a dog or a frog is
-in `sample_traits`.
+looks like in one photo (`Pose`).
 """
 
 import dataclasses
 
 import numpy as np
 
-from yourface_tfds import sample_traits
+from yourface_tfds import (
+  sample_looks,
+  sample_muzzle,
+  sample_traits,
+  sample_wear,
+)
 from yourface_tfds.sample_painter import Painter, Points, curve, oval
-from yourface_tfds.sample_people import Color, Person, mix
+from yourface_tfds.sample_people import Person, mix
 
-WOMAN = 1
-SINGER = 1
 _BLACK = (18, 14, 14)
 _WHITE = (248, 246, 240)
 _SCLERA = (222, 212, 206)
@@ -52,12 +54,12 @@ class Pose:
 def draw_head(person: Person, pose: Pose) -> Painter:
   """Returns a painter with the whole head of a person on it."""
   painter = Painter(yaw=pose.yaw, pitch=pose.pitch)
-  look = sample_traits.LOOKS[person.face_type]
+  look = sample_looks.LOOKS[person.face_type]
   outline = _outline(person, look)
   skin = mix(person.skin, look.tint, look.tint_share)
   sample_traits.draw_behind(painter, person)
-  _back_hair(painter, person)
-  _neck(painter, person, skin)
+  sample_wear.draw_back_hair(painter, person)
+  sample_wear.draw_neck(painter, person, skin)
   for side in (-1, 1):
     ear = oval(side * (person.face_width + 0.03), 0.05, 0.13, 0.25)
     painter.fill(ear, mix(skin, (150, 70, 50), 0.15), solid=True)
@@ -70,62 +72,36 @@ def draw_head(person: Person, pose: Pose) -> Painter:
   for side in (-1, 1):
     _eye(painter, person, pose, side)
     _brow(painter, person, side)
-  sample_traits.draw_nose(painter, person, skin)
+  sample_muzzle.draw_nose(painter, person, skin)
   _mouth(painter, person, pose)
-  sample_traits.draw_mouth(painter, person, pose.mouth_open)
-  _front_hair(painter, person)
+  sample_muzzle.draw_mouth(painter, person, pose.mouth_open)
+  sample_wear.draw_front_hair(painter, person)
   sample_traits.draw_front(painter, person)
   if person.glasses:
-    _glasses(painter, person)
-  if person.job == SINGER:
-    _microphone(painter, person, pose)
+    sample_wear.draw_glasses(painter, person)
+  if person.job == sample_looks.SINGER:
+    sample_wear.draw_microphone(
+      painter, person, side=pose.side, reach=pose.reach
+    )
   painter.light(pose.light_direction, pose.light_strength)
   painter.apply_light()
   return painter
 
 
-def _outline(person: Person, look: sample_traits.Look) -> Points:
+def _outline(person: Person, look: sample_looks.Look) -> Points:
   """Returns the edge of the face: round above, its own jaw below."""
   width = person.face_width * look.width
   jaw = 1.9 + 0.5 * person.jaw + look.jaw
-  if person.gender != WOMAN:
+  if person.gender != sample_looks.WOMAN:
     jaw += 0.35
   lower = oval(0, 0.05, width, 1.2, power=jaw, steps=60)[:31]
   upper = oval(0, 0.05, width, 1.4, power=2.1, steps=60)[30:]
   return np.concatenate([lower, upper])
 
 
-def _back_hair(painter: Painter, person: Person) -> None:
-  full = 0.08 * person.hair_volume
-  dark = mix(person.hair, _BLACK, 0.35)
-  if person.gender == WOMAN:
-    painter.fill(oval(0, -0.35, 1.14 + full, 1.3 + full), dark, solid=True)
-    painter.fill(oval(0, 0.6, 1.2 + full, 1.5, power=3.5), dark, solid=True)
-  else:
-    top = oval(0, -0.55, 0.97 + full / 2, 1.0 + full)
-    painter.fill(top, dark, solid=True)
-
-
-def _neck(painter: Painter, person: Person, skin: Color) -> None:
-  wide = 0.44 if person.gender == WOMAN else 0.5
-  neck = np.array([[-wide, 0.6], [wide, 0.6], [wide, 2.1], [-wide, 2.1]])
-  painter.fill(neck, mix(skin, _BLACK, 0.22), solid=True)
-  painter.soft(
-    oval(0, 1.15, 0.7, 0.3), mix(skin, _BLACK, 0.6), alpha=0.6, blur=0.12
-  )
-  if person.job != SINGER:
-    for side in (-1, 1):
-      collar = np.array([[0.06, 1.62], [0.62, 1.3], [0.9, 1.75], [0.3, 2.1]])
-      painter.fill(collar * (side, 1), (238, 238, 242), solid=True)
-      bow = np.array([[0.06, 1.56], [0.46, 1.4], [0.5, 1.84], [0.06, 1.68]])
-      painter.fill(bow * (side, 1), person.accent, solid=True)
-    knot = oval(0, 1.62, 0.1, 0.1, power=4)
-    painter.fill(knot, mix(person.accent, _BLACK, 0.4), solid=True)
-
-
 def _cheeks(painter: Painter, person: Person) -> None:
   """Paints blush or beard, and the mole."""
-  if person.gender == WOMAN:
+  if person.gender == sample_looks.WOMAN:
     for side in (-1, 1):
       painter.soft(
         oval(side * 0.52, 0.38, 0.17, 0.12), (226, 92, 96), alpha=0.5, blur=0.1
@@ -169,31 +145,32 @@ def _shade(painter: Painter, person: Person, pose: Pose) -> None:
 
 
 def _eye(painter: Painter, person: Person, pose: Pose, side: int) -> None:
-  look = sample_traits.LOOKS[person.face_type]
+  look = sample_looks.LOOKS[person.face_type]
   wide = 0.175 * person.eye_size * look.eye_width
   high = 0.095 * person.eye_size * look.eye_height * (1 - pose.lids)
-  center = np.array([side * person.eye_gap * look.eye_gap, -0.08])
+  middle, y = side * person.eye_gap * look.eye_gap, -0.08
+  center = np.array([middle, y])
   tilt = -side * (look.eye_tilt + 3 * person.cue[0])
-  eye = oval(*center, wide, high, tilt=tilt, power=1.6)
+  eye = oval(middle, y, wide, high, tilt=tilt, power=1.6)
   painter.soft(
-    oval(*center, wide * 1.15, high * 1.3, tilt=tilt),
+    oval(middle, y, wide * 1.15, high * 1.3, tilt=tilt),
     (70, 40, 34),
     alpha=0.55,
     blur=0.03,
   )
   painter.fill(eye, _SCLERA if look.white is None else look.white)
   iris = mix(person.iris, look.iris, look.iris_share)
-  x = center[0] + 0.05 * pose.gaze
+  x = middle + 0.05 * pose.gaze
   size = 0.096 * person.eye_size * look.iris_size
   shapes = {"round": (0.45, 0.45), "slit": (0.16, 0.95), "bar": (0.8, 0.25)}
   pupil = np.array(shapes[look.pupil]) * size
   with painter.inside(eye):
-    painter.fill(oval(x, center[1], size, size), mix(iris, _BLACK, 0.55))
-    painter.fill(oval(x, center[1], size * 0.84, size * 0.84), iris)
-    painter.fill(oval(x, center[1], *pupil.tolist()), _BLACK)
-  painter.fill(oval(x - 0.03, center[1] - 0.03, 0.018, 0.018), _WHITE)
+    painter.fill(oval(x, y, size, size), mix(iris, _BLACK, 0.55))
+    painter.fill(oval(x, y, size * 0.84, size * 0.84), iris)
+    painter.fill(oval(x, y, *pupil.tolist()), _BLACK)
+  painter.fill(oval(x - 0.03, y - 0.03, 0.018, 0.018), _WHITE)
   lid = eye[20:]  # The upper half, from one corner to the other.
-  woman = person.gender == WOMAN
+  woman = person.gender == sample_looks.WOMAN
   painter.line(lid, _BLACK, 0.058 if woman else 0.052)
   painter.line(eye[:21], (60, 34, 30), 0.016, alpha=0.8)
   crease = (lid - center) * (1.12, 1.3) + center - (0, 0.035)
@@ -206,8 +183,8 @@ def _eye(painter: Painter, person: Person, pose: Pose, side: int) -> None:
 
 
 def _brow(painter: Painter, person: Person, side: int) -> None:
-  look = sample_traits.LOOKS[person.face_type]
-  woman = person.gender == WOMAN
+  look = sample_looks.LOOKS[person.face_type]
+  woman = person.gender == sample_looks.WOMAN
   thick = (0.032 if woman else 0.062) + 0.02 * person.brow
   x = person.eye_gap * look.eye_gap
   y = -0.27 - 0.09 * max(0, look.eye_height - 1)
@@ -219,15 +196,15 @@ def _brow(painter: Painter, person: Person, side: int) -> None:
 
 
 def _mouth(painter: Painter, person: Person, pose: Pose) -> None:
-  look = sample_traits.LOOKS[person.face_type]
+  look = sample_looks.LOOKS[person.face_type]
   wide = person.mouth_width * look.mouth_width * (1 + 0.12 * pose.smile)
   open_by = 0.02 + 0.12 * pose.mouth_open
-  woman = person.gender == WOMAN
+  woman = person.gender == sample_looks.WOMAN
   lip = mix(person.skin, (170, 48, 58), 0.65)
   if woman:
     lip = mix((196, 26, 56), person.accent, 0.12)
   thick = 0.078 if woman else 0.058
-  y = sample_traits.MOUTH_Y
+  y = sample_looks.MOUTH_Y
   corner = y - 0.07 * pose.smile
   upper = curve(
     [(-wide, corner), (-wide / 2, y), (wide / 2, y), (wide, corner)]
@@ -251,76 +228,3 @@ def _mouth(painter: Painter, person: Person, pose: Pose) -> None:
     teeth = np.concatenate([upper, (upper * 0.5 + lower * 0.5)[::-1]])
     painter.fill(teeth, _WHITE)
   painter.line(upper, (60, 20, 22), 0.022)
-
-
-def _front_hair(painter: Painter, person: Person) -> None:
-  full = 0.08 * person.hair_volume
-  part = 0.35 * person.hair_part
-  woman = person.gender == WOMAN
-  reach = 1.14 + full if woman else 0.98 + full / 2
-  top = oval(0, -0.35, reach, 1.3 + full, steps=60)[30:]
-  low = -0.3 if woman else -0.62
-  edge = np.concatenate(
-    [
-      curve([(reach, -0.35), (0.78, low - 0.2), (0.5, -0.9), (part, -1.02)]),
-      curve([(part, -1.02), (-0.5, -0.9), (-0.78, low - 0.2), (-reach, -0.35)]),
-    ]
-  )
-  dark = mix(person.hair, _BLACK, 0.25)
-  painter.fill(np.concatenate([top, edge]), dark, solid=True)
-  for side in (-1, 1):
-    if woman:
-      strand = np.concatenate(
-        [
-          curve([(0.7, -0.75), (0.93, -0.2), (0.72, 0.6), (0.86, 2.0)]),
-          curve([(1.25, 2.05), (1.45, 0.9), (1.2 + full, 0), (1.05, -0.75)]),
-        ]
-      )
-      painter.fill(strand * (side, 1), person.hair, solid=True)
-    else:
-      burn = np.array([[0.78, -0.6], [1.0, -0.6], [0.96, 0.3], [0.82, 0.22]])
-      painter.fill(burn * (side, 1), person.hair, solid=True)
-  light = mix(person.hair, _WHITE, 0.25)
-  for end in (-0.8, -0.5, -0.25, 0.25, 0.5, 0.8):
-    gloss = curve([(part, -1.1), (part + end / 2, -1.6), (end, -1.0)])
-    painter.line(gloss, light, 0.025, alpha=0.25)
-  if woman:
-    for x in (-1.15, -1.0, 1.0, 1.15):
-      gloss = curve([(x * 0.9, -0.6), (x * 1.1, 0.3), (x * 0.95, 1.8)])
-      painter.line(gloss, light, 0.03, alpha=0.35)
-
-
-def _glasses(painter: Painter, person: Person) -> None:
-  rim = mix(person.accent, _BLACK, 0.6)
-  x = person.eye_gap + 0.02
-  for side in (-1, 1):
-    lens = oval(side * x, -0.05, 0.28, 0.22, power=2.8)
-    painter.line(np.concatenate([lens, lens[:2]]), rim, 0.03)
-    arm = np.array([[x + 0.28, -0.08], [0.93, -0.12]]) * (side, 1)
-    painter.line(arm, rim, 0.03)
-  painter.line(
-    curve([(0.28 - x, -0.08), (0, -0.14), (x - 0.28, -0.08)]), rim, 0.03
-  )
-
-
-def _microphone(painter: Painter, person: Person, pose: Pose) -> None:
-  """Paints a ball of metal mesh below a corner of the mouth, and its grip."""
-  x = pose.side * (0.7 + 0.06 * pose.reach)
-  y = 1.15 + 0.05 * pose.reach
-  size = 0.25
-  end = np.array([x + pose.side * 0.5, 2.3])
-  across = np.array([0.13, 0.05])
-  center = np.array([x, y])
-  grip = np.array([center - across, center + across, end + across, end - across])
-  painter.fill(grip, mix((36, 36, 40), person.accent, 0.25), solid=True)
-  painter.fill(oval(x, y, size, size), (116, 118, 124), solid=True)
-  painter.soft(
-    oval(x - 0.08, y - 0.09, 0.1, 0.1), (236, 238, 240), alpha=0.9, blur=0.05
-  )
-  for step in np.linspace(-0.8, 0.8, 7):
-    half = size * np.sqrt(1 - step**2)
-    bar = np.array([[step * size, -half], [step * size, half]])
-    for turn in (bar, bar[:, ::-1]):
-      painter.line(turn + center, (40, 40, 46), 0.02, alpha=0.8)
-  ring = oval(x, y, size, size)
-  painter.line(np.concatenate([ring, ring[:2]]), (30, 30, 34), 0.035)

@@ -100,6 +100,12 @@ class Trainer:
         loss, hits = self._eval_step(batch)
         sums.add(float(loss), batch, hits)
       figures |= sums.figures("validation_")
+      if not np.isfinite(figures["validation_loss"]):
+        raise cli.UserError(
+          f"epoch {self.epoch + 1}: the validation loss became "
+          f"{figures['validation_loss']}; lower --learning_rate (now "
+          f"{self.settings.learning_rate:g}) and start in a new --workdir"
+        )
     self.epoch += 1
     return figures
 

@@ -7,6 +7,7 @@ It holds `settings.json`, `best.weights.h5` (lowest validation loss),
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 
@@ -42,7 +43,7 @@ class TrainSettings:
   def __post_init__(self) -> None:
     self.model_settings()
     for name in ("batch_size", "epochs", "learning_rate"):
-      if getattr(self, name) <= 0:
+      if not 0 < getattr(self, name) < math.inf:
         raise cli.UserError(
           f"--{name}: got {getattr(self, name)}, allowed: above 0"
         )
