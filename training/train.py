@@ -51,6 +51,11 @@ def main(argv: list[str]) -> None:
     seed=_SEED.value,
   )
   result = train_lib.train(dataset, settings, _WORKDIR.value)
+  for head in result["unlabelled_heads"]:
+    print(
+      f"Mind: no photo in train has a known {head}; what the model says of it "
+      "means nothing"
+    )
   best = result["best"][result["judged_by"]]
   print(
     f"Best epoch: {result['best_epoch']} of {settings.epochs} "

@@ -155,6 +155,20 @@ def make_for_eval(
   return _batches(dataset, dataset.records(split), keys, batch_size)
 
 
+def class_counts(dataset: Dataset, split: str) -> dict[str, np.ndarray]:
+  """Returns how often each known class occurs: head -> int64[classes]."""
+  spec = {head: tf.io.FixedLenFeature([], tf.int64) for head in labels.HEADS}
+  counts = {
+    head: np.zeros(len(vocabulary.names), np.int64)
+    for head, vocabulary in labels.HEADS.items()
+  }
+  for records in dataset.records(split).batch(1024):
+    for head, indices in tf.io.parse_example(records, spec).items():
+      known = indices.numpy()[indices.numpy() >= 0]
+      counts[head] += np.bincount(known, minlength=len(counts[head]))
+  return counts
+
+
 def sample_faces(dataset: Dataset, split: str, count: int) -> np.ndarray:
   """Returns the first images of a split: uint8[at most count, S, S, 3]."""
   batches = make_for_eval(dataset, split, batch_size=count)

@@ -84,20 +84,11 @@ def predict(
 
 def majority_classes(dataset: input_pipeline.Dataset) -> dict[str, int]:
   """Returns train's most frequent known class of each head, -1 if none is."""
-  spec = {head: tf.io.FixedLenFeature([], tf.int64) for head in labels.HEADS}
-  counts = {
-    head: np.zeros(len(vocabulary.names), np.int64)
-    for head, vocabulary in labels.HEADS.items()
-  }
   if not dataset.has_split("train"):
     return dict.fromkeys(labels.HEADS, labels.UNKNOWN)
-  for records in dataset.records("train").batch(1024):
-    for head, indices in tf.io.parse_example(records, spec).items():
-      known = indices.numpy()[indices.numpy() >= 0]
-      counts[head] += np.bincount(known, minlength=len(counts[head]))
   return {
-    head: int(count.argmax()) if count.any() else labels.UNKNOWN
-    for head, count in counts.items()
+    head: int(counts.argmax()) if counts.any() else labels.UNKNOWN
+    for head, counts in input_pipeline.class_counts(dataset, "train").items()
   }
 
 
@@ -112,7 +103,8 @@ def score(
 
   Returns:
     Head -> examples and people with a known label and, if there are any,
-    accuracy, its interval, and the baseline's accuracy.
+    accuracy, its interval (None where one person is all there is), and the
+    baseline's accuracy.
   """
   figures = {}
   for head in labels.HEADS:
@@ -127,9 +119,11 @@ def score(
       continue
     answers = predictions[f"{head}_probabilities"][known].argmax(axis=1)
     hits = answers == truth[known]
+    several = figures[head]["people"] > 1
+    interval = cluster_interval(hits, people.tolist()) if several else None
     figures[head] |= {
       "accuracy": float(hits.mean()),
-      "interval_95": cluster_interval(hits, people.tolist()),
+      "interval_95": interval,
       "majority_baseline": float((truth[known] == majority[head]).mean()),
     }
   return figures
@@ -159,9 +153,10 @@ def table(figures: Mapping[str, Any]) -> str:
   ]
   for head, values in figures["heads"].items():
     if "accuracy" in values:
-      low, high = values["interval_95"]
+      interval = values["interval_95"]
+      shown = "{:.3f} to {:.3f}".format(*interval) if interval else "one person"
       middle = (
-        f"{values['accuracy']:>8.3f}  {low:.3f} to {high:.3f}"
+        f"{values['accuracy']:>8.3f}  {shown:<14}"
         f" {values['majority_baseline']:>8.3f}"
       )
     else:

@@ -215,6 +215,11 @@ def train(
     "dataset": dataset.info.full_name,
     "settings": dataclasses.asdict(settings),
     "parameters": trainer.model.count_params(),
+    "unlabelled_heads": [
+      head
+      for head, counts in input_pipeline.class_counts(dataset, "train").items()
+      if not counts.any()
+    ],
     "judged_by": judged_by,
     "best_epoch": best + 1,
     "best": trainer.history[best],
