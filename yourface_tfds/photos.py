@@ -196,5 +196,6 @@ def _turned(image: Image.Image) -> Image.Image:
     orientation = image.getexif().get(_ORIENTATION)
   except Exception:  # Decoders raise anything on hostile bytes.
     return image
-  turn = _TURNS.get(orientation)
-  return image if turn is None else image.transpose(turn)
+  if orientation not in _TURNS:
+    return image
+  return image.transpose(_TURNS[orientation])
