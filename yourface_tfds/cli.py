@@ -41,13 +41,18 @@ def one_line(error: BaseException) -> str:
 
 def _fail(error: BaseException) -> NoReturn:
   if isinstance(error, KeyboardInterrupt):
-    print("\ninterrupted: nothing half-written was kept", file=sys.stderr)
+    words = ["interrupted: nothing half-written was kept", *error.args]
+    print("\n" + "; ".join(map(str, words)), file=sys.stderr)
     sys.exit(128 + signal.SIGINT)
   print(f"error: {one_line(error)}", file=sys.stderr)
   sys.exit(1)
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
+  flags_only = argv[1 : argv.index("--")] if "--" in argv else argv[1:]
+  if {"-h", "-help", "--help"} & set(flags_only):
+    # absl's own --help ends with exit code 1.
+    app.usage(shorthelp=True, writeto_stdout=True, exitcode=0)
   try:
     return flags.FLAGS(argv)
   except flags.Error as error:

@@ -22,9 +22,9 @@ from absl import flags
 from yourface_tfds import cli, labels
 
 _OUTPUT_DIR = cli.output_dir_flag("everything it makes")
-_PEOPLE = flags.DEFINE_integer("people", 44, "People to draw.", lower_bound=4)
-_PHOTOS = flags.DEFINE_integer("photos", 11, "Photos of each.", lower_bound=4)
-_EPOCHS = flags.DEFINE_integer("epochs", 16, "To train.", lower_bound=1)
+_PEOPLE = flags.DEFINE_integer("people", 88, "People to draw.", lower_bound=4)
+_PHOTOS = flags.DEFINE_integer("photos", 6, "Photos of each.", lower_bound=4)
+_EPOCHS = flags.DEFINE_integer("epochs", 20, "To train.", lower_bound=1)
 _SEED = cli.seed_flag(1)
 
 _MARKER = ".yourface_demo"

@@ -203,11 +203,17 @@ def train(
     unit=" steps",
     desc="Training",
   ) as bar:
-    while trainer.epoch < settings.epochs:
-      figures = trainer.run_epoch(bar)
-      trainer.save(figures)
-      shown = "  ".join(f"{k} {v}" for k, v in _shown(figures).items())
-      bar.write(f"epoch {trainer.epoch}/{settings.epochs}: {shown}")
+    try:
+      while trainer.epoch < settings.epochs:
+        figures = trainer.run_epoch(bar)
+        trainer.save(figures)
+        shown = "  ".join(f"{k} {v}" for k, v in _shown(figures).items())
+        bar.write(f"epoch {trainer.epoch}/{settings.epochs}: {shown}")
+    except KeyboardInterrupt:
+      raise KeyboardInterrupt(
+        f"{len(trainer.history)} of {settings.epochs} epochs are saved; the "
+        "same command goes on there"
+      ) from None
   seconds = time.perf_counter() - started
   judged_by = _judged_by(trainer.history[0])
   best = min(range(trainer.epoch), key=lambda i: trainer.history[i][judged_by])
