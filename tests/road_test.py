@@ -41,7 +41,7 @@ def road(tmp_path_factory):
   out = tmp_path_factory.mktemp("demo") / "out put"
   done = run(
     *("yourface_tfds.demo", f"--output_dir={out}"),
-    *("--people=14", "--photos=8", "--epochs=2"),
+    *("--people=24", "--photos=5", "--epochs=2"),
   )
   assert done.returncode == 0, done.stderr[-3000:]
   return out, done.stdout

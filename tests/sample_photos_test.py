@@ -3,7 +3,6 @@
 import collections
 import csv
 import io
-import math
 import pathlib
 import signal
 import subprocess
@@ -12,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from yourface_tfds import labels, sample_drawing, sample_files, sample_people
 
@@ -106,6 +106,14 @@ def test_sizes_and_face_within_the_photo():
   assert shapes == {True, False}
 
 
+def test_every_head_fits_its_photo():
+  for number in range(5000):
+    rng = sample_people.photo_rng(21, number, 0)
+    place = sample_drawing._make_place(rng)
+    assert 0 < place.x < place.width
+    assert 0 < place.y < place.height
+
+
 def test_draw_photo_is_the_image_of_draw():
   person = sample_people.make_person(1, 5)
   image = sample_drawing.draw_photo(person, 1, 2)
@@ -196,10 +204,13 @@ def test_detector_finds_the_drawn_face():
     person = sample_people.make_person(1, index % 33)
     drawing = sample_drawing.draw(person, seed=1, index=index // 33)
     image = drawing.image
-    shrink = math.ceil(max(image.size) / 480)
+    shrink = max(1, max(image.size) / 480)
+    size = [round(side / shrink) for side in image.size]
     # Rows: image, x_min, y_min, x_max, y_max, score, landmarks.
     rows = detector.detect_faces(
-      np.asarray(image.reduce(shrink)), box_format="xyxy", output_type="numpy"
+      np.asarray(image.resize(size, Image.Resampling.BOX)),
+      box_format="xyxy",
+      output_type="numpy",
     )
     boxes = [row[1:5] * shrink for row in np.array(rows) if row[5] > 0.9]
     truth = np.array(drawing.face_box)

@@ -81,7 +81,7 @@ def draw(person: Person, *, seed: int, index: int) -> Drawing:
 
 def _make_pose(rng: np.random.Generator) -> sample_face.Pose:
   return sample_face.Pose(
-    yaw=rng.uniform(-0.6, 0.6),
+    yaw=rng.uniform(-0.5, 0.5),
     pitch=rng.uniform(-0.6, 0.6),
     smile=rng.uniform(-0.2, 0.8),
     mouth_open=rng.uniform(0, 1),
@@ -115,7 +115,8 @@ def _make_place(rng: np.random.Generator) -> _Place:
   # Corners of a head are round: .9 of the box around the turned one.
   reach = sample_painter.rotate(corners, tilt) * 0.9
   low, high = reach.min(axis=0), reach.max(axis=0)
-  scale = min(scale, *(np.array(size) / (high - low)))
+  # .999: where the head just fits, rounding must not turn the range around.
+  scale = min(scale, *(0.999 * np.array(size) / (high - low)))
   x = rng.uniform(-low[0] * scale, width - high[0] * scale)
   y = rng.uniform(-low[1] * scale, height - high[1] * scale)
   return _Place(width=width, height=height, x=x, y=y, scale=scale, tilt=tilt)

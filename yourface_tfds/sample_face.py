@@ -115,7 +115,7 @@ def _cheeks(painter: Painter, person: Person) -> None:
         [[1, 1.4], [-1, 1.4]],
       ]
     )
-    painter.soft(beard, shadow, alpha=0.5 + 0.25 * person.jaw, blur=0.06)
+    painter.soft(beard, shadow, alpha=0.58 + 0.25 * person.jaw, blur=0.06)
     lip = curve([(-0.36, 0.74), (-0.2, 0.58), (0.2, 0.58), (0.36, 0.74)])
     painter.soft(lip, shadow, alpha=0.3 + 0.3 * person.jaw, blur=0.03)
   painter.fill(oval(*person.mole, 0.02, 0.02), (70, 40, 34), alpha=0.8)
@@ -126,22 +126,22 @@ def _shade(painter: Painter, person: Person, pose: Pose) -> None:
   gap, tip = person.eye_gap, person.nose_length
   away = -np.cos(np.deg2rad(pose.light_direction))
   for side in (-1, 1):
-    painter.shade(side * gap, -0.12, 0.26, 0.17, -0.34)
-    painter.shade(side * 0.12, -0.12, 0.07, 0.16, -0.14)
+    painter.shade(side * gap, -0.12, 0.26, 0.17, -0.43)
+    painter.shade(side * 0.12, -0.12, 0.07, 0.16, -0.18)
     painter.shade(side * 0.48, 0.2, 0.22, 0.15, 0.24)
-    painter.shade(side * 0.38, 0.06, 0.16, 0.05, -0.2)
+    painter.shade(side * 0.38, 0.06, 0.16, 0.05, -0.25)
     painter.shade(side * 0.38, -0.45, 0.25, 0.08, 0.15)
-    painter.shade(side * 0.95, 0.2, 0.26, 0.9, -0.3)
-    painter.shade(side * 0.19, tip, 0.07, 0.1, -0.2)
-    painter.shade(side * 0.13, 0.15, 0.05, 0.2, -0.12)
-  painter.shade(away * 0.12, 0.15, 0.08, 0.25, -0.18)
+    painter.shade(side * 0.95, 0.2, 0.26, 0.9, -0.38)
+    painter.shade(side * 0.19, tip, 0.07, 0.1, -0.25)
+    painter.shade(side * 0.13, 0.15, 0.05, 0.2, -0.15)
+  painter.shade(away * 0.12, 0.15, 0.08, 0.25, -0.22)
   painter.shade(0, 0.1, 0.06, 0.28, 0.2)
-  painter.shade(0, tip + 0.13, 0.2, 0.07, -0.28)
-  painter.shade(0, 0.97, 0.2, 0.06, -0.22)
+  painter.shade(0, tip + 0.13, 0.2, 0.07, -0.35)
+  painter.shade(0, 0.97, 0.2, 0.06, -0.28)
   painter.shade(0, 1.1, 0.2, 0.1, 0.1)
-  painter.shade(0, -0.22, 0.2, 0.08, -0.15)
-  painter.shade(0, -0.78, 0.9, 0.2, -0.15)
-  painter.shade(0, 1.27, 0.7, 0.15, -0.3)
+  painter.shade(0, -0.22, 0.2, 0.08, -0.19)
+  painter.shade(0, -0.78, 0.9, 0.2, -0.19)
+  painter.shade(0, 1.27, 0.7, 0.15, -0.38)
 
 
 def _eye(painter: Painter, person: Person, pose: Pose, side: int) -> None:
@@ -155,7 +155,7 @@ def _eye(painter: Painter, person: Person, pose: Pose, side: int) -> None:
   painter.soft(
     oval(middle, y, wide * 1.15, high * 1.3, tilt=tilt),
     (70, 40, 34),
-    alpha=0.55,
+    alpha=0.7,
     blur=0.03,
   )
   painter.fill(eye, _SCLERA if look.white is None else look.white)

@@ -68,10 +68,10 @@ def draw_whiskers(painter: Painter, person: Person, color: Color) -> None:
   for rise in (-0.16, 0.0, 0.16):
     lift = rise + 0.04 * person.cue[4]
     hair = curve(
-      [(0.46, 0.56 + rise / 2), (0.8, 0.5 + rise), (1.2, 0.55 + lift * 2)]
+      [(0.54, 0.55 + rise / 1.7), (0.85, 0.5 + rise), (1.2, 0.55 + lift * 2)]
     )
     for side in (hair * (-1, 1), hair):
-      painter.line(side, color, 0.022, alpha=0.65)
+      painter.line(side, color, 0.022, alpha=0.6)
 
 
 def _snout(

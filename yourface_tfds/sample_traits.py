@@ -56,7 +56,7 @@ def _ears(painter: Painter, shape: Points, fur: Color, inner: Color) -> None:
   """Paints an ear on both sides; `shape` is the one on the image right."""
   middle = shape.mean(axis=0)
   for ear in _both(shape):
-    painter.fill(ear, fur, solid=True)
+    painter.fill(ear, mix(fur, _BLACK, 0.22), solid=True)
     painter.line(np.concatenate([ear, ear[:2]]), mix(fur, _BLACK, 0.5), 0.03)
   for ear in _both((shape - middle) * 0.6 + middle):
     painter.fill(ear, inner)

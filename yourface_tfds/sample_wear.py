@@ -54,7 +54,7 @@ def draw_front_hair(painter: Painter, person: Person) -> None:
       curve([(part, -1.02), (-0.5, -0.9), (-0.78, low - 0.2), (-reach, -0.35)]),
     ]
   )
-  dark = mix(person.hair, _BLACK, 0.25)
+  dark = mix(person.hair, _BLACK, 0.4)
   painter.fill(np.concatenate([top, edge]), dark, solid=True)
   for side in (-1, 1):
     if woman:
