@@ -14,7 +14,7 @@ def main(argv: list[str]) -> None:
   cli.no_arguments(argv)
   model, settings = workdir.load_model(_WORKDIR.value)
   path = f"{_OUTPUT_DIR.value}/saved_model"
-  export_lib.save_saved_model(model, settings.image_size, path)
+  export_lib.save_saved_model(model, settings, path)
   cli.write_text(f"{_OUTPUT_DIR.value}/labels.json", export_lib.labels_json())
   print(f"Wrote {path} (signatures serving_default, photos) and labels.json")
   print(

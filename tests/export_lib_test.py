@@ -19,9 +19,12 @@ from yourface_tfds import (
   photos,
   sample_drawing,
   sample_people,
+  workdir,
 )
 
 SIZE = 64
+# Not the defaults: what a dataset was built with must reach the graph.
+SETTINGS = workdir.TrainSettings(image_size=SIZE, margin=1.6, min_score=0.95)
 
 LOAD = """
 import json, pathlib, sys
@@ -59,7 +62,7 @@ def model():
 @pytest.fixture(scope="module")
 def saved_model(model, tmp_path_factory):
   path = tmp_path_factory.mktemp("export") / "saved_model"
-  export_lib.save_saved_model(model, SIZE, path)
+  export_lib.save_saved_model(model, SETTINGS, path)
   return path
 
 
@@ -146,7 +149,9 @@ def test_photos_and_faces_agree_with_the_build(
 ):
   contents = [jpeg(image) for image in drawings]
   said = answer(photos_signature, contents)
-  finder = faces.FaceFinder(crop.CropSettings(image_size=SIZE))
+  finder = faces.FaceFinder(
+    crop.CropSettings(image_size=SIZE, margin=1.6), min_score=0.95
+  )
   built = finder.find([photos.decode(content) for content in contents])
   crops = np.stack([face.crop for face in built]).astype(np.float32)
   expected = model(crops, training=False)
@@ -233,7 +238,7 @@ def test_a_failed_export_leaves_the_old_one(saved_model, model, monkeypatch):
 
   monkeypatch.setattr(tf.saved_model, "save", fail)
   with pytest.raises(OSError, match="disk full"):
-    export_lib.save_saved_model(model, SIZE, saved_model)
+    export_lib.save_saved_model(model, SETTINGS, saved_model)
   assert sorted(path.name for path in saved_model.parent.iterdir()) == before
   assert (saved_model / "saved_model.pb").read_bytes() == content
 

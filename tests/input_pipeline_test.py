@@ -97,7 +97,7 @@ def test_open_dataset_of_something_else(copied, tmp_path):
   path.write_text(json.dumps(features))
   message = _message(input_pipeline.open_dataset, tmp_path, "raw-image_size_32")
   assert message == (
-    f"{copied}: no feature image, job; this was built by something else, build "
+    f"{copied}: no image, job; this was built by something else, build "
     "it again with builders/your_face"
   )
 

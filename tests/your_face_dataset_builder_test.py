@@ -15,7 +15,13 @@ from PIL import Image
 
 from builders.your_face import your_face_dataset_builder as builder_module
 from tests import drawn
-from yourface_tfds import build_settings, labels, people, prepare
+from yourface_tfds import (
+  build_settings,
+  input_pipeline,
+  labels,
+  people,
+  prepare,
+)
 
 ROOT = pathlib.Path(__file__).parents[1]
 TFDS = pathlib.Path(sys.executable).with_name("tfds")
@@ -236,13 +242,15 @@ def test_a_second_build_gives_the_same_bytes(manual_dir, data_dir, tmp_path):
 
 
 def test_a_config_of_ones_own(manual_dir, tmp_path):
-  options = '{"image_size": 64, "unseen": 0, "encoding": "raw"}'
+  options = '{"image_size": 64, "margin": 1.5, "encoding": "raw"}'
   run = tfds_build(manual_dir, tmp_path, f"--config={options}")
   assert run.returncode == 0, run.stderr[-2000:]
   folders = list((tmp_path / "your_face").glob("raw-*"))
-  assert [folder.name for folder in folders] == ["raw-image_size_64-unseen_0"]
+  assert [folder.name for folder in folders] == ["raw-image_size_64-margin_1.5"]
   loaded = load(f"your_face/{folders[0].name}", data_dir=tmp_path)
-  assert "unseen" not in loaded
+  dataset = input_pipeline.open_dataset(tmp_path, folders[0].name)
+  assert (dataset.image_size, dataset.is_raw) == (64, True)
+  assert (dataset.margin, dataset.min_score) == (1.5, 0.9)
   assert next(iter(loaded["train"]))["image"].shape == (64, 64, 3)
 
 

@@ -44,6 +44,8 @@ def main(argv: list[str]) -> None:
     model=_MODEL.value,
     weights=_WEIGHTS.value,
     image_size=dataset.image_size,
+    margin=dataset.margin,
+    min_score=dataset.min_score,
     policy=_POLICY.value,
     batch_size=_BATCH_SIZE.value,
     epochs=_EPOCHS.value,

@@ -106,6 +106,8 @@ def one_line_errors_under(program: str) -> None:
     verbose = logging.get_verbosity() >= logging.DEBUG
     if isinstance(error, UserError) and not verbose:
       print(f"error: {one_line(error)}", file=sys.stderr)
+    elif isinstance(error, KeyboardInterrupt) and not verbose:
+      print("\ninterrupted: nothing half-written was kept", file=sys.stderr)
     else:
       before(kind, error, trace)
 

@@ -4,7 +4,7 @@ A SavedModel holds the whole road: decode, upright, detect, crop, classify, and
 the words. It needs TensorFlow and nothing of ours.
 
   export_lib.save_saved_model(model, settings, "E/saved_model")
-  export_lib.save_tflite(model, settings, "E/your_face_float32.tflite")
+  export_lib.save_tflite(model, some_faces, "E/your_face_float32.tflite")
 """
 
 import functools
@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import interpreter
 
-from yourface_tfds import cli, crop, faces, labels, photo_graph
+from yourface_tfds import cli, crop, faces, labels, photo_graph, workdir
 
 SIGNATURE = "serving_default"
 
@@ -30,10 +30,16 @@ MAX_FLOAT32_DIFFERENCE = 1e-4
 class FaceModel(tf.Module):
   """Classifies faces and photos; its functions become the signatures."""
 
-  def __init__(self, model: keras.Model, image_size: int) -> None:
+  def __init__(
+    self, model: keras.Model, settings: workdir.TrainSettings
+  ) -> None:
     super().__init__(name="your_face")
     self._model = model
-    self._finder = faces.FaceFinder(crop.CropSettings(image_size=image_size))
+    image_size = settings.image_size
+    self._finder = faces.FaceFinder(
+      crop.CropSettings(image_size=image_size, margin=settings.margin),
+      min_score=settings.min_score,
+    )
     face = tf.TensorSpec([None, image_size, image_size, 3], tf.uint8, "faces")
     self.classify = tf.function(self._classify, input_signature=[face])
     photo = tf.TensorSpec([None], tf.string, "photos")
@@ -103,16 +109,18 @@ def labels_json() -> str:
 
 
 def save_saved_model(
-  model: keras.Model, image_size: int, path: str | os.PathLike[str]
+  model: keras.Model,
+  settings: workdir.TrainSettings,
+  path: str | os.PathLike[str],
 ) -> None:
   """Writes the SavedModel with its two signatures, whole or not at all.
 
   Args:
     model: from `models.build_model`, float32, trained.
-    image_size: side of its images, pixels.
+    settings: of its training, which say how faces are cut out.
     path: the folder to write; an older one is replaced.
   """
-  module = FaceModel(model, image_size)
+  module = FaceModel(model, settings)
   with cli.replaced_dir(path) as folder:
     tf.saved_model.save(
       module,

@@ -37,11 +37,15 @@ class Dataset:
     info: TFDS's description: features, splits, shards.
     image_size: side of the images in pixels.
     is_raw: whether images are stored as plain uint8 instead of JPEG.
+    margin, min_score: how its faces were cut out, see
+      `build_settings.BuildSettings`.
   """
 
   info: tfds.core.DatasetInfo
   image_size: int
   is_raw: bool
+  margin: float
+  min_score: float
 
   def num_examples(self, split: str) -> int:
     """Returns the number of examples of a split, `train[:10%]` included."""
@@ -100,9 +104,11 @@ def open_dataset(data_dir: str | os.PathLike[str], config: str) -> Dataset:
     ) from error
   features: Any = builder.info.features or {}
   missing = {"image", "person", "photo", *labels.HEADS} - set(features)
+  metadata: Any = builder.info.metadata or {}
+  missing |= {"margin", "min_score"} - set(metadata)
   if missing:
     raise cli.UserError(
-      f"{builder.data_path}: no feature {', '.join(sorted(missing))}; this was "
+      f"{builder.data_path}: no {', '.join(sorted(missing))}; this was "
       "built by something else, build it again with builders/your_face"
     )
   for head, vocabulary in labels.HEADS.items():
@@ -116,6 +122,8 @@ def open_dataset(data_dir: str | os.PathLike[str], config: str) -> Dataset:
     info=builder.info,
     image_size=features["image"].shape[0],
     is_raw=not isinstance(features["image"], tfds.features.Image),
+    margin=metadata["margin"],
+    min_score=metadata["min_score"],
   )
 
 

@@ -140,7 +140,7 @@ def prepare(
     for batch in _batches(_decode_all(files, persons, worker, bar)):
       worker.detect(batch)
       bar.update(len(batch))
-      bar.set_postfix(rejected=worker.rejected())
+      bar.set_postfix(rejected=worker.rejected)
   rows = worker.rows_in_order(files)
   rows = curate.assign_splits(rows, persons, settings.split_settings())
   if not any(row.split for row in rows):
@@ -169,17 +169,21 @@ class _Preparation:
     self._finder = faces.FaceFinder(
       settings.crop_settings(), min_score=settings.min_score
     )
+    self.rejected = 0
     self._rows: dict[str, curate.PhotoRow] = {}
     self._hashes: dict[str, tuple[np.ndarray, str]] = {}
 
   def reject(self, file: photos.PhotoFile, status: str, detail: str) -> None:
     """Records a file that never came to the detector."""
-    self._rows[file.path] = curate.PhotoRow(
-      path=file.path, person=file.person, status=status, detail=detail
+    self._add(
+      curate.PhotoRow(
+        path=file.path, person=file.person, status=status, detail=detail
+      )
     )
 
-  def rejected(self) -> int:
-    return sum(row.status != curate.ACCEPTED for row in self._rows.values())
+  def _add(self, row: curate.PhotoRow) -> None:
+    self._rows[row.path] = row
+    self.rejected += row.status != curate.ACCEPTED
 
   def detect(self, batch: Sequence[_Decoded]) -> None:
     """Finds the faces of a batch of photos and spools the crops."""
@@ -191,7 +195,7 @@ class _Preparation:
       if row.status == curate.ACCEPTED:
         self.landmarks[path] = face.landmarks / item.photo.shape[:2]
         self._spool.write(face.crop.tobytes())
-      self._rows[path] = row
+      self._add(row)
 
   def _judge(self, item: _Decoded, face: faces.Face) -> curate.PhotoRow:
     settings = self._settings

@@ -21,8 +21,8 @@ make_person = sample_people.make_person
 
 # What a face detector boxes: from the middle of the forehead to the chin.
 _FACE = (-0.84, -0.88, 0.84, 1.24)
-# The head with hair and ears; must lie within the photo.
-_HEAD_TOP, _HEAD_BOTTOM, _HEAD_SIDE = -1.78, 1.35, 1.62
+# The head with hair, ears and microphone; must lie within the photo.
+_HEAD_TOP, _HEAD_BOTTOM, _HEAD_SIDE = -1.78, 1.65, 1.62
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,8 @@ class TrainSettings:
 
   Attributes:
     model, weights, image_size, dropout: see `models.ModelSettings`.
+    margin, min_score: how the dataset's faces were cut out; the exported model
+      does the same.
     policy: one of `models.POLICIES`.
     batch_size: images a step.
     epochs: passes over the train split.
@@ -34,6 +36,8 @@ class TrainSettings:
   weights: str = "none"
   image_size: int = 150
   dropout: float = 0.3
+  margin: float = 1.3
+  min_score: float = 0.9
   policy: str = "float32"
   batch_size: int = 32
   epochs: int = 30

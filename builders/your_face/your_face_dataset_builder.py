@@ -4,6 +4,7 @@ Thin over `yourface_tfds.prepare`, which does the work.
 """
 
 import atexit
+import dataclasses
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -106,6 +107,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         }
       ),
       supervised_keys=("image", {head: head for head in heads}),
+      # The exported model must cut faces out the way this build did.
+      metadata=tfds.core.MetadataDict(dataclasses.asdict(settings)),
     )
 
   def _split_generators(
