@@ -31,10 +31,11 @@ ACCEPTED = "accepted"
 
 _HASH_SIDE = 16
 _FLAT = 2.0  # Grey levels; JPEG noise on a plain background stays below.
-_MAX_DISTANCE = 20
+_MAX_DISTANCE = 16
 """Bits of 256 in which two hashes of one picture may differ.
 
-Measured on 582 web photos and portraits, see BUILD.md.
+Of the pairs of 581 real photos, 14 lie within 9, all of one picture, the next
+beyond 49; of 1,000 drawn photos, all of different pictures, none within 20.
 """
 _BAND_BITS = 256 // (_MAX_DISTANCE + 1)
 
@@ -168,9 +169,14 @@ def _near_pairs(
   indices = np.array(members).T
   for position, (i, side) in enumerate(members[:-1]):
     others = indices[:, position + 1 :]
-    difference = hashes[others[0], others[1]] ^ hashes[i, side]
-    distances = np.bitwise_count(difference).sum(axis=1, dtype=np.int32)
-    for j in others[0][distances <= _MAX_DISTANCE]:
+    near = np.ones(others.shape[1], bool)
+    # The one hash holds where grey rises, the other where it falls: both must
+    # agree, or plain pictures with one edge in common would be the same.
+    for flip in (0, 1):
+      difference = hashes[others[0], others[1] ^ flip] ^ hashes[i, side ^ flip]
+      distances = np.bitwise_count(difference).sum(axis=1, dtype=np.int32)
+      near &= distances <= _MAX_DISTANCE
+    for j in others[0][near]:
       yield i, int(j)
 
 
