@@ -10,6 +10,7 @@ import textwrap
 
 import pytest
 
+from tests import drawn
 from yourface_tfds import cli
 
 
@@ -260,7 +261,9 @@ def test_run_ends_with_130_on_ctrl_c_and_leaves_nothing(tmp_path):
   (folder / "result").write_text("old")
   root = pathlib.Path(cli.__file__).parents[1]
   with subprocess.Popen(
-    [*_command(tmp_path, _PROGRAM), "--do=wait", f"--output_dir={folder}"],
+    drawn.interruptible(
+      [*_command(tmp_path, _PROGRAM), "--do=wait", f"--output_dir={folder}"]
+    ),
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterable
 
 from yourface_tfds import labels, sample_drawing, sample_people
 
@@ -43,6 +44,14 @@ def stock_example_dir() -> pathlib.Path:
 def environment() -> dict[str, str]:
   """Returns this process's environment, with quiet and small programs."""
   return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUTF8": "1"}
+
+
+def interruptible(command: Iterable[str]) -> list[str]:
+  """Returns a command that Ctrl-C reaches, wherever the tests run.
+
+  Shells start background jobs with SIGINT ignored, and children inherit that.
+  """
+  return ["env", "--default-signal=INT", *command]
 
 
 def run_without_us(code: str, *arguments: str) -> subprocess.CompletedProcess:

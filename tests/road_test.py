@@ -88,8 +88,10 @@ def test_figures_are_kept_as_json(road):
     assert figures["split"] == split
     for head in labels.HEADS:
       values = figures["heads"][head]
-      low, high = values["interval_95"]
+      # A single person has no interval.
+      low, high = values["interval_95"] or (0, 1)
       assert 0 <= low <= values["accuracy"] <= high <= 1
+      assert (values["interval_95"] is None) == (values["people"] == 1)
       assert 0 <= values["majority_baseline"] <= 1
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import drawn
 from yourface_tfds import labels, sample_drawing, sample_files, sample_people
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -170,8 +171,10 @@ def test_bad_number_is_one_line(tmp_path, flag, got):
 
 def test_interrupt_leaves_nothing(tmp_path):
   with subprocess.Popen(
-    [sys.executable, "-m", "yourface_tfds.sample_photos",
-     f"--output_dir={tmp_path / 'm'}", "--people=500"],
+    drawn.interruptible(
+      [sys.executable, "-m", "yourface_tfds.sample_photos",
+       f"--output_dir={tmp_path / 'm'}", "--people=500"]
+    ),
     cwd=_ROOT,
     stderr=subprocess.PIPE,
     text=True,

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from tests import drawn
 from yourface_tfds import labels
 
 _ROOT = pathlib.Path(__file__).parents[1]
@@ -316,7 +317,7 @@ def test_ctrl_c_and_the_same_command_again(run, tiny_data_dir, tmp_path):
   errors = tmp_path / "stderr"
   with errors.open("w") as stderr:
     process = subprocess.Popen(
-      _command("train", *flags),
+      drawn.interruptible(_command("train", *flags)),
       stdout=subprocess.PIPE,
       stderr=stderr,
       text=True,
