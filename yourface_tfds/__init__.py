@@ -2,12 +2,14 @@
 
 The way of a photo, one module a step, each importing only those before it:
 
-  labels -> photos -> mtcnn -> crop -> curate -> [TFRecord shards] ->
-  input_pipeline -> augment -> models -> train_lib -> metrics ->
-  export_lib -> card
+  labels -> photos, people -> mtcnn_graph, mtcnn -> crop -> faces ->
+  duplicates, curate -> build_settings, prepare -> shards -> [TFRecord shards]
+  -> input_pipeline -> augment -> models -> losses -> workdir, train_lib ->
+  metrics -> photo_header, photo_graph, export_lib -> card, predict_lib
 
-`sample_photos` draws people to try it with. Nothing is imported here, so that
-`import yourface_tfds.labels` costs no TensorFlow.
+`quiet` and `cli` serve the commands. `sample_photos` draws people to try it
+with, `demo` walks the whole road. Nothing is imported here, so that `import
+yourface_tfds.labels` costs no TensorFlow.
 """
 
 __version__ = "0.1.0"

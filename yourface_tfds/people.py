@@ -29,20 +29,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, dict[str, int]]:
     UserError: names the file, the row, what was got and what is allowed.
   """
   path = pathlib.Path(path)
-  try:
-    text = path.read_bytes().decode("utf-8-sig")
-  except FileNotFoundError:
-    raise cli.UserError(
-      f"{path}: no such file; write one with the columns {','.join(COLUMNS)}"
-    ) from None
-  except UnicodeDecodeError as error:
-    raise cli.UserError(
-      f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8"
-    ) from None
-  except OSError as error:
-    raise cli.UserError(
-      f"{path}: cannot be read ({error.strerror}); needed: a CSV file"
-    ) from None
+  text = _read_text(path)
   rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
   try:
     missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
@@ -66,6 +53,23 @@ def read(path: str | os.PathLike[str]) -> dict[str, dict[str, int]]:
   if not people:
     raise cli.UserError(f"{path}: no people; add one row a person")
   return people
+
+
+def _read_text(path: pathlib.Path) -> str:
+  try:
+    return path.read_bytes().decode("utf-8-sig")
+  except FileNotFoundError:
+    raise cli.UserError(
+      f"{path}: no such file; write one with the columns {','.join(COLUMNS)}"
+    ) from None
+  except UnicodeDecodeError as error:
+    raise cli.UserError(
+      f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8"
+    ) from None
+  except OSError as error:
+    raise cli.UserError(
+      f"{path}: cannot be read ({error.strerror}); needed: a CSV file"
+    ) from None
 
 
 def _parse_row(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from yourface_tfds import faces, photo_header, photos
+from yourface_tfds import faces, mtcnn, photo_header, photos
 
 NOT_AN_IMAGE = "not_an_image: not a JPEG, PNG, GIF, BMP or WebP file"
 UNREADABLE = "unreadable: the file is truncated or corrupt"
@@ -65,7 +65,6 @@ def find_faces(finder: faces.FaceFinder, encoded: tf.Tensor) -> FoundFaces:
   encoded = tf.cond(
     tf.equal(wanted, 0), lambda: tf.fill([1], ""), lambda: encoded
   )
-  count = tf.shape(encoded)[0]
   side = finder.detector.settings.input_size
   decoded, errors = decode_all(encoded)
   fitted, fitted_sizes = tf.map_fn(
@@ -80,6 +79,27 @@ def find_faces(finder: faces.FaceFinder, encoded: tf.Tensor) -> FoundFaces:
   main = finder.locate(fitted, fitted_sizes)
   found = main.found & (errors == "")
 
+  crops, boxes = _cut_all(finder, decoded, fitted_sizes, main, found)
+  errors = tf.where((errors == "") & ~found, NO_FACE, errors)
+  return FoundFaces(
+    found=found[:wanted],
+    boxes=boxes[:wanted],
+    scores=tf.where(found, main.scores, 0.0)[:wanted],
+    counts=tf.where(found, main.count, 0)[:wanted],
+    crops=crops[:wanted],
+    errors=errors[:wanted],
+  )
+
+
+def _cut_all(
+  finder: faces.FaceFinder,
+  decoded: tf.Tensor,
+  fitted_sizes: tf.Tensor,
+  main: mtcnn.MainFaces,
+  found: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns crops uint8[B, S, S, 3] and boxes float32[B, 4], 0..1."""
+
   def cut(i: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     photo = parse_photo(decoded[i])
     pixels, box, _ = finder.cut(
@@ -92,23 +112,14 @@ def find_faces(finder: faces.FaceFinder, encoded: tf.Tensor) -> FoundFaces:
     )
 
   crop_side = finder.crop_settings.image_size
-  crops, boxes = tf.map_fn(
+  return tf.map_fn(
     cut,
-    tf.range(count),
+    tf.range(tf.size(decoded)),
     fn_output_signature=(
       tf.TensorSpec([crop_side, crop_side, 3], tf.uint8),
       tf.TensorSpec([4], tf.float32),
     ),
     parallel_iterations=2,
-  )
-  errors = tf.where((errors == "") & ~found, NO_FACE, errors)
-  return FoundFaces(
-    found=found[:wanted],
-    boxes=boxes[:wanted],
-    scores=tf.where(found, main.scores, 0.0)[:wanted],
-    counts=tf.where(found, main.count, 0)[:wanted],
-    crops=crops[:wanted],
-    errors=errors[:wanted],
   )
 
 

@@ -68,12 +68,7 @@ def read(encoded: tf.Tensor) -> Header:
       ),
       (
         starts_with(encoded, b"\x89PNG"),
-        lambda: Header(
-          # 2^31 and above are not allowed, and their product would overflow.
-          tf.minimum(big(16) * 65536 + big(18), 2**31 - 1)
-          * tf.minimum(big(20) * 65536 + big(22), 2**31 - 1),
-          one,
-        ),
+        lambda: Header(_png_pixels(big), one),
       ),
       (
         starts_with(encoded, b"GIF8"),
@@ -81,12 +76,7 @@ def read(encoded: tf.Tensor) -> Header:
       ),
       (
         starts_with(encoded, b"BM"),
-        # A negative height means top to bottom; it wraps to above 2^31.
-        lambda: Header(
-          (little(18) + little(20) * 65536)
-          * _magnitude(little(22) + little(24) * 65536),
-          one,
-        ),
+        lambda: Header(_bmp_pixels(little), one),
       ),
       (
         starts_with(encoded, b"WEBP", 8),
@@ -97,8 +87,16 @@ def read(encoded: tf.Tensor) -> Header:
   )
 
 
-def _magnitude(value: tf.Tensor) -> tf.Tensor:
-  return tf.where(value >= 2**31, 2**32 - value, value)
+def _png_pixels(big: Word) -> tf.Tensor:
+  width, height = (big(i) * 65536 + big(i + 2) for i in (16, 20))
+  # 2^31 and above are not allowed, and their product would overflow.
+  return tf.minimum(width, 2**31 - 1) * tf.minimum(height, 2**31 - 1)
+
+
+def _bmp_pixels(little: Word) -> tf.Tensor:
+  width, height = (little(i) + little(i + 2) * 65536 for i in (18, 22))
+  # A negative height means top to bottom; it wraps to above 2^31.
+  return width * tf.where(height >= 2**31, 2**32 - height, height)
 
 
 def _webp_pixels(encoded: tf.Tensor, byte: Word, little: Word) -> tf.Tensor:

@@ -28,6 +28,7 @@ from yourface_tfds import (
   cli,
   crop,
   curate,
+  duplicates,
   faces,
   people,
   photos,
@@ -226,7 +227,7 @@ class _Preparation:
     paths = [file.path for file in files if file.path in self._hashes]
     hashes = np.array([self._hashes[path][0] for path in paths], np.uint8)
     digests = [self._hashes[path][1] for path in paths]
-    groups = curate.find_groups(hashes, digests)
+    groups = duplicates.find_groups(hashes, digests)
     for path, group in zip(paths, groups, strict=True):
       self._rows[path] = dataclasses.replace(self._rows[path], group=group)
     return curate.reject_shared([self._rows[file.path] for file in files])
@@ -270,7 +271,7 @@ def _decode_one(file: photos.PhotoFile) -> _Decoded:
   return _Decoded(
     file=file,
     digest=hashlib.sha256(data).hexdigest()[:16],
-    picture_hash=curate.picture_hash(photo),
+    picture_hash=duplicates.picture_hash(photo),
     photo=photo,
   )
 

@@ -194,7 +194,6 @@ def train(
   run_dir.claim(dataset, settings, workdir)
   trainer = Trainer(dataset, settings, workdir)
   trainer.restore()
-  left = settings.epochs - trainer.epoch
   started, done = time.perf_counter(), trainer.epoch
   steps = trainer.steps_per_epoch
   with tqdm.tqdm(
@@ -214,25 +213,27 @@ def train(
         f"{len(trainer.history)} of {settings.epochs} epochs are saved; the "
         "same command goes on there"
       ) from None
-  seconds = time.perf_counter() - started
+  result = _result(trainer)
+  if trainer.epoch > done:
+    images = (trainer.epoch - done) * dataset.num_examples("train")
+    seconds = time.perf_counter() - started
+    result["images_per_second"] = round(images / seconds, 1)
+  cli.write_text(workdir / "train.json", cli.dump_json(result))
+  return result
+
+
+def _result(trainer: Trainer) -> dict[str, Any]:
   judged_by = _judged_by(trainer.history[0])
-  best = min(range(trainer.epoch), key=lambda i: trainer.history[i][judged_by])
-  result = {
-    "dataset": dataset.info.full_name,
-    "settings": dataclasses.asdict(settings),
+  losses_by_epoch = [figures[judged_by] for figures in trainer.history]
+  best = losses_by_epoch.index(min(losses_by_epoch))
+  counts = input_pipeline.class_counts(trainer.dataset, "train")
+  return {
+    "dataset": trainer.dataset.info.full_name,
+    "settings": dataclasses.asdict(trainer.settings),
     "parameters": trainer.model.count_params(),
-    "unlabelled_heads": [
-      head
-      for head, counts in input_pipeline.class_counts(dataset, "train").items()
-      if not counts.any()
-    ],
+    "unlabelled_heads": [head for head in counts if not counts[head].any()],
     "judged_by": judged_by,
     "best_epoch": best + 1,
     "best": trainer.history[best],
     "history": trainer.history,
   }
-  if left > 0:
-    images = (trainer.epoch - done) * dataset.num_examples("train")
-    result["images_per_second"] = round(images / seconds, 1)
-  cli.write_text(workdir / "train.json", cli.dump_json(result))
-  return result
