@@ -195,13 +195,7 @@ def train(
   trainer = Trainer(dataset, settings, workdir)
   trainer.restore()
   started, done = time.perf_counter(), trainer.epoch
-  steps = trainer.steps_per_epoch
-  with tqdm.tqdm(
-    total=settings.epochs * steps,
-    initial=trainer.epoch * steps,
-    unit=" steps",
-    desc="Training",
-  ) as bar:
+  with _progress(trainer) as bar:
     try:
       while trainer.epoch < settings.epochs:
         figures = trainer.run_epoch(bar)
@@ -220,6 +214,16 @@ def train(
     result["images_per_second"] = round(images / seconds, 1)
   cli.write_text(workdir / "train.json", cli.dump_json(result))
   return result
+
+
+def _progress(trainer: Trainer) -> tqdm.tqdm:
+  steps = trainer.steps_per_epoch
+  return tqdm.tqdm(
+    total=trainer.settings.epochs * steps,
+    initial=trainer.epoch * steps,
+    unit=" steps",
+    desc="Training",
+  )
 
 
 def _result(trainer: Trainer) -> dict[str, Any]:
