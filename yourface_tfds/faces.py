@@ -1,44 +1,20 @@
 """The main face of each photo, cut out: detection and crop, joined.
 
-The dataset build calls it photo by photo, the exported model holds the same
-functions in its graph; a crop at training time and one at answering time
-cannot come from different code.
+The dataset build calls these functions one by one, the exported model holds
+them in its graph; a crop at training time and one at answering time cannot
+come from different code.
 
   finder = faces.FaceFinder(crop.CropSettings())
-  for face in finder.find([photo]):   # photos of any sizes
-    face.found, face.box, face.crop
+  image, size = finder.fit(photo)
+  main = finder.locate(image[tf.newaxis], size[tf.newaxis])
+  pixels, box, landmarks = finder.cut(
+    photo, size, main.boxes[0], main.landmarks[0]
+  )
 """
 
-import dataclasses
-from collections.abc import Sequence
-
-import numpy as np
 import tensorflow as tf
 
 from yourface_tfds import crop, mtcnn
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Face:
-  """What was found in one photo.
-
-  Attributes:
-    found: whether there is a face at all; if not, the rest is zeros.
-    box: float32[4], y_min, x_min, y_max, x_max, pixels of the photo.
-    landmarks: float32[5, 2], y and x, pixels of the photo.
-    score: the detector's confidence, 0..1.
-    count: how many faces the photo shows.
-    area_ratio: second largest face to this one, 0 for a single face.
-    crop: uint8[size, size, 3], 0..255.
-  """
-
-  found: bool
-  box: np.ndarray
-  landmarks: np.ndarray
-  score: float
-  count: int
-  area_ratio: float
-  crop: np.ndarray
 
 
 class FaceFinder(tf.Module):
@@ -48,6 +24,10 @@ class FaceFinder(tf.Module):
     crop_settings: how crops are made.
     min_score: detections below are no faces, 0..1.
     detector: the in-graph MTCNN.
+    fit: what brings a photo to the detector, see `mtcnn.fit_photo`.
+    cut: what cuts a face out, from the photo at any resolution that shows it
+      well enough, and the size of the fitted photo, the box and the landmarks
+      in it; returns crop, box and landmarks in pixels of that photo.
   """
 
   def __init__(
@@ -77,7 +57,7 @@ class FaceFinder(tf.Module):
     """Returns the main face of each fitted photo.
 
     Args:
-      images: uint8[batch, side, side, 3] from `fit`.
+      images: uint8[batch, height, width, 3] from `fit`.
       sizes: int32[batch, 2] from `fit`.
 
     Returns:
@@ -93,7 +73,6 @@ class FaceFinder(tf.Module):
     box: tf.Tensor,
     landmarks: tf.Tensor,
   ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns crop, box and landmarks of a face, in pixels of the photo."""
     shape = tf.shape(photo)[:2]
     box = crop.to_photo_pixels(box, size, shape)
     landmarks = crop.to_photo_pixels(landmarks, size, shape)
@@ -102,31 +81,3 @@ class FaceFinder(tf.Module):
       box,
       landmarks,
     )
-
-  def find(self, photos: Sequence[np.ndarray]) -> list[Face]:
-    """Finds the main face of each photo.
-
-    Args:
-      photos: uint8[height, width, 3] each, upright RGB, one detection batch.
-    """
-    fitted = [self.fit(photo) for photo in photos]
-    sizes = tf.stack([size for _, size in fitted])
-    main = self.locate(tf.stack([image for image, _ in fitted]), sizes)
-    found, count = main.found.numpy(), main.count.numpy()
-    result = []
-    for i, photo in enumerate(photos):
-      pixels, box, landmarks = self.cut(
-        photo, sizes[i], main.boxes[i], main.landmarks[i]
-      )
-      result.append(
-        Face(
-          found=bool(found[i]),
-          box=box.numpy(),
-          landmarks=landmarks.numpy(),
-          score=float(main.scores[i]),
-          count=int(count[i]),
-          area_ratio=float(main.area_ratio[i]),
-          crop=pixels.numpy(),
-        )
-      )
-    return result

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from yourface_tfds import faces, mtcnn, photo_header, photos
+from yourface_tfds import faces, photo_header, photos
 
 NOT_AN_IMAGE = "not_an_image: not a JPEG, PNG, GIF, BMP or WebP file"
 UNREADABLE = "unreadable: the file is truncated or corrupt"
@@ -65,61 +65,50 @@ def find_faces(finder: faces.FaceFinder, encoded: tf.Tensor) -> FoundFaces:
   encoded = tf.cond(
     tf.equal(wanted, 0), lambda: tf.fill([1], ""), lambda: encoded
   )
-  side = finder.detector.settings.input_size
   decoded, errors = decode_all(encoded)
-  fitted, fitted_sizes = tf.map_fn(
-    lambda one: finder.fit(parse_photo(one)),
+  side = finder.crop_settings.image_size
+
+  def look(photo: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    # One at a time, as the build: a photo padded for another would be found a
+    # little elsewhere, since the pyramid's sides are rounded.
+    return _look(finder, parse_photo(photo))
+
+  found, boxes, scores, counts, crops = tf.map_fn(
+    look,
     decoded,
     fn_output_signature=(
-      tf.TensorSpec([side, side, 3], tf.uint8),
-      tf.TensorSpec([2], tf.int32),
-    ),
-    parallel_iterations=2,
-  )
-  main = finder.locate(fitted, fitted_sizes)
-  found = main.found & (errors == "")
-
-  crops, boxes = _cut_all(finder, decoded, fitted_sizes, main, found)
-  errors = tf.where((errors == "") & ~found, NO_FACE, errors)
-  return FoundFaces(
-    found=found[:wanted],
-    boxes=boxes[:wanted],
-    scores=tf.where(found, main.scores, 0.0)[:wanted],
-    counts=tf.where(found, main.count, 0)[:wanted],
-    crops=crops[:wanted],
-    errors=errors[:wanted],
-  )
-
-
-def _cut_all(
-  finder: faces.FaceFinder,
-  decoded: tf.Tensor,
-  fitted_sizes: tf.Tensor,
-  main: mtcnn.MainFaces,
-  found: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns crops uint8[B, S, S, 3] and boxes float32[B, 4], 0..1."""
-
-  def cut(i: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    photo = parse_photo(decoded[i])
-    pixels, box, _ = finder.cut(
-      photo, fitted_sizes[i], main.boxes[i], main.landmarks[i]
-    )
-    shape = tf.cast(tf.shape(photo)[:2], tf.float32)
-    return (
-      tf.where(found[i], pixels, 0),
-      tf.where(found[i], box / tf.tile(shape, [2]), 0.0),
-    )
-
-  crop_side = finder.crop_settings.image_size
-  return tf.map_fn(
-    cut,
-    tf.range(tf.size(decoded)),
-    fn_output_signature=(
-      tf.TensorSpec([crop_side, crop_side, 3], tf.uint8),
+      tf.TensorSpec([], tf.bool),
       tf.TensorSpec([4], tf.float32),
+      tf.TensorSpec([], tf.float32),
+      tf.TensorSpec([], tf.int64),
+      tf.TensorSpec([side, side, 3], tf.uint8),
     ),
     parallel_iterations=2,
+  )
+  fine = errors == ""
+  return FoundFaces(
+    found=(found & fine)[:wanted],
+    boxes=boxes[:wanted],
+    scores=scores[:wanted],
+    counts=counts[:wanted],
+    crops=crops[:wanted],
+    errors=tf.where(fine & ~found, NO_FACE, errors)[:wanted],
+  )
+
+
+def _look(finder: faces.FaceFinder, photo: tf.Tensor) -> tuple[tf.Tensor, ...]:
+  """Returns one row of `FoundFaces`, errors apart; zeros without a face."""
+  image, size = finder.fit(photo)
+  main = finder.locate(image[tf.newaxis], size[tf.newaxis])
+  found = main.found[0]
+  pixels, box, _ = finder.cut(photo, size, main.boxes[0], main.landmarks[0])
+  shape = tf.cast(tf.shape(photo)[:2], tf.float32)
+  return (
+    found,
+    tf.where(found, box / tf.tile(shape, [2]), 0.0),
+    main.scores[0],
+    main.count[0],
+    tf.where(found, pixels, 0),
   )
 
 
