@@ -22,6 +22,8 @@ class BuildSettings:
     validation, test, unseen, seed: see `curate.SplitSettings`.
     strict_people: whether a folder without a row in people.csv, or a row
       without a folder, ends the build.
+    hash_names: whether people and files are called by salted hashes of their
+      names, see `pseudonyms`.
   """
 
   encoding: str = "jpeg"
@@ -34,6 +36,7 @@ class BuildSettings:
   unseen: float = 0.1
   seed: int = 0
   strict_people: bool = True
+  hash_names: bool = False
 
   def __post_init__(self) -> None:
     if self.encoding not in ENCODINGS:
@@ -54,10 +57,10 @@ class BuildSettings:
       value = getattr(self, name)
       if isinstance(value, bool) or not isinstance(value, int):
         raise cli.UserError(f"{name}: got {value!r}, allowed: a whole number")
-    if not isinstance(self.strict_people, bool):
-      raise cli.UserError(
-        f"strict_people: got {self.strict_people!r}, allowed: true, false"
-      )
+    for name in ("strict_people", "hash_names"):
+      value = getattr(self, name)
+      if not isinstance(value, bool):
+        raise cli.UserError(f"{name}: got {value!r}, allowed: true, false")
     for name, (low, high) in limits.items():
       value = getattr(self, name)
       if not low <= value <= high:
@@ -87,10 +90,6 @@ class BuildSettings:
       if field.name != "encoding" and getattr(self, field.name) != field.default
     ]
     return "-".join([self.encoding, *changed])
-
-  def without_encoding(self) -> "BuildSettings":
-    """Returns what decides the crops: jpeg and raw hold the same ones."""
-    return dataclasses.replace(self, encoding="jpeg")
 
   def split_settings(self) -> curate.SplitSettings:
     """Returns the part that concerns the splits."""

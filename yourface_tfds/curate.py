@@ -26,6 +26,9 @@ SPLITS = (*KNOWN_SPLITS, "unseen")
 
 ACCEPTED = "accepted"
 
+SAME_AS = "the same picture as "
+"""In the detail of a `duplicate`, before the path of the other."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SplitSettings:
@@ -103,7 +106,7 @@ def reject_shared(rows: Sequence[PhotoRow]) -> list[PhotoRow]:
       if person != row.person
     }
     if row.status == ACCEPTED and others:
-      detail = f"the same picture as {min(others.values())}"
+      detail = SAME_AS + min(others.values())
       row = dataclasses.replace(row, status="duplicate", detail=detail)
     result.append(row)
   return result

@@ -26,6 +26,12 @@ from yourface_tfds import cli, labels
 MAX_PIXELS = 50_000_000
 """Photos above this are refused before decoding: 150 MB as RGB."""
 
+JPEG_QUALITY = 95
+"""About 11 kB a face of 150x150, a sixth of raw."""
+
+THUMBNAIL_SIDE = 75
+"""Of rejected photos, for the contact sheet, pixels."""
+
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
 """Pillow decoders that may see a file. MPO is the JPEG of stereo cameras."""
 
@@ -41,6 +47,8 @@ _TURNS = {
   8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what turns the stored photo upright."""
+
+_SIDEWAYS = (5, 6, 7, 8)
 
 
 class RejectedError(ValueError):
@@ -83,8 +91,12 @@ class PhotoFile:
       if not path.is_file():
         raise RejectedError("unreadable", "neither a file nor a link to one")
       return path.read_bytes()
-    except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself.
-      raise RejectedError("unreadable", cli.one_line(error)) from error
+    except OSError as error:
+      # Without the path, which holds names: it may be meant to be hidden.
+      detail = error.strerror or type(error).__name__
+      raise RejectedError("unreadable", detail) from error
+    except RuntimeError as error:
+      raise RejectedError("unreadable", "a link to itself") from error
 
 
 def scan(root: str | os.PathLike[str]) -> list[PhotoFile]:
@@ -130,7 +142,26 @@ def _walk(root: pathlib.Path) -> Iterator[str]:
       yield pathlib.Path(folder, name).relative_to(root).as_posix()
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Photo:
+  """A decoded photo.
+
+  Attributes:
+    pixels: uint8[height, width, 3], 0..255, upright RGB.
+    size: height and width of the photo at full resolution; `pixels` has a half,
+      a quarter or an eighth of that where fewer pixels were asked for.
+  """
+
+  pixels: np.ndarray
+  size: tuple[int, int]
+
+
 def decode(data: bytes) -> np.ndarray:
+  """Returns uint8[height, width, 3] at full resolution, as `decode_scaled`."""
+  return decode_scaled(data).pixels
+
+
+def decode_scaled(data: bytes, long_side: int | None = None) -> Photo:
   """Decodes a photo's bytes into upright RGB.
 
   The first frame of an animation, the EXIF orientation applied, transparency
@@ -138,9 +169,9 @@ def decode(data: bytes) -> np.ndarray:
 
   Args:
     data: the bytes of a file in one of `FORMATS`, whatever its name says.
-
-  Returns:
-    uint8[height, width, 3], 0..255.
+    long_side: how many pixels are enough for the longer side. A JPEG that has
+      at least twice as many is decoded at 1/2, 1/4 or 1/8, by leaving out
+      the fine frequencies of its cosine transform: 4 times as fast at 1/4.
 
   Raises:
     RejectedError: `not_an_image` where no decoder knows it, `too_large` above
@@ -166,9 +197,28 @@ def decode(data: bytes) -> np.ndarray:
           f"{width}x{height} pixels, allowed: {MAX_PIXELS:,} in all",
         )
       try:
-        return np.asarray(_upright_rgb(image))
+        shrink = shrinking((height, width), long_side)
+        if shrink > 1 and image.format in ("JPEG", "MPO"):
+          image.draft(image.mode, (width // shrink, height // shrink))
+        turns = _orientation(image) in _SIDEWAYS
+        pixels = np.asarray(_upright_rgb(image))
       except Exception as error:  # As above: anything, on hostile bytes.
         raise RejectedError("unreadable", cli.one_line(error)) from error
+  return Photo(
+    pixels=pixels, size=(width, height) if turns else (height, width)
+  )
+
+
+def shrinking(size: tuple[int, int], long_side: int | None) -> int:
+  """Returns by how much a JPEG may be shrunk: 1, 2, 4 or 8.
+
+  Args:
+    size: height and width of the photo.
+    long_side: pixels that the longer side must keep; None: all.
+  """
+  if not long_side:
+    return 1
+  return max(s for s in (1, 2, 4, 8) if s == 1 or max(size) >= s * long_side)
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
@@ -192,10 +242,30 @@ def _turned(image: Image.Image) -> Image.Image:
 
   That also writes the other tags anew, and fails on those of an odd type.
   """
-  try:
-    orientation = image.getexif().get(_ORIENTATION)
-  except Exception:  # Decoders raise anything on hostile bytes.
-    return image
+  orientation = _orientation(image)
   if orientation not in _TURNS:
     return image
   return image.transpose(_TURNS[orientation])
+
+
+def _orientation(image: Image.Image) -> int | None:
+  if image.format == "JPEG" and not {"exif", "xmp"} & set(image.info):
+    return None  # Looking anyway takes a twentieth of decoding.
+  try:
+    return image.getexif().get(_ORIENTATION)
+  except Exception:  # Decoders raise anything on hostile bytes.
+    return None
+
+
+def encode_jpeg(image: np.ndarray) -> bytes:
+  """Returns uint8[height, width, 3] as JPEG bytes, quality `JPEG_QUALITY`."""
+  out = io.BytesIO()
+  Image.fromarray(image).save(out, "JPEG", quality=JPEG_QUALITY)
+  return out.getvalue()
+
+
+def thumbnail(photo: np.ndarray) -> bytes:
+  """Returns uint8[height, width, 3] as a small JPEG for people to see."""
+  image = Image.fromarray(photo)
+  image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
+  return encode_jpeg(np.asarray(image))

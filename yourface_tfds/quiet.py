@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 _GREETING = re.compile(
   rb"WARNING: All log messages before absl::InitializeLog"
   rb"|[IWE]\d{4} .*(port|cudart_stub|cuda_platform|cpu_feature_guard)\.cc:"
+  rb"|W\d{4} .*op_level_cost_estimator\.cc:.*CropAndResize"
   rb"|To enable the following instructions: "
 )
 
@@ -40,7 +41,7 @@ class _QuietImport(importlib.abc.MetaPathFinder):
     execute = spec.loader.exec_module
 
     def quietly(module: types.ModuleType) -> None:
-      with _without_greeting():
+      with without_greeting():
         execute(module)
 
     spec.loader.exec_module = quietly
@@ -48,8 +49,12 @@ class _QuietImport(importlib.abc.MetaPathFinder):
 
 
 @contextlib.contextmanager
-def _without_greeting() -> Iterator[None]:
-  """Holds back what goes to file descriptor 2, then lets the rest through."""
+def without_greeting() -> Iterator[None]:
+  """Holds back what goes to file descriptor 2, then lets the rest through.
+
+  Around the import of TensorFlow, and around the first call of the detector,
+  whose boxes its cost estimator cannot count.
+  """
   with tempfile.TemporaryFile() as held:
     before = os.dup(2)
     os.dup2(held.fileno(), 2)
