@@ -1,21 +1,28 @@
 """Builder of your_face: faces cropped from web photos, three labels each.
 
-Thin over `yourface_tfds.prepare`, which does the work.
+Thin over `yourface_tfds.prepare` and `yourface_tfds.shards`, which do the work.
 """
 
 import atexit
 import dataclasses
-from collections.abc import Iterator
+import itertools
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from yourface_tfds import (
+  build_facts,
+  build_folder,
+  build_reports,
   build_settings,
   cli,
   curate,
+  examples,
   labels,
+  photo_worker,
   prepare,
   shards,
 )
@@ -62,9 +69,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     "job, face_type) and M/photos/<person>/ with that person's photos."
   )
 
-  # One `tfds build` without --config builds every config in one process; the
-  # photos are the same, so they are looked at once.
-  _prepared: tuple[object, prepare.Prepared] | None = None
+  # What the photos gave: `prepare.Prepared`, on Beam `beam_build.Plan`.
+  _photos: Any = None
 
   @property
   def _config(self) -> YourFaceConfig:
@@ -111,58 +117,130 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       metadata=tfds.core.MetadataDict(dataclasses.asdict(settings)),
     )
 
-  def _split_generators(
-    self, dl_manager: tfds.download.DownloadManager
-  ) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
-    settings = self._config.settings
+  def _generate_splits(
+    self,
+    dl_manager: tfds.download.DownloadManager,
+    download_config: tfds.download.DownloadConfig,
+  ) -> Sequence[tfds.core.SplitInfo]:
+    """Looks at the photos, then writes the shards: ours, or TFDS by its own."""
+    self._check_format()
+    manual_dir = self._manual_dir(dl_manager)
+    work_dir = pathlib.Path(self.data_dir_root) / self.name
+    if cli.is_program("tfds"):  # Elsewhere the process is not ours to tune.
+      photo_worker.use_one_thread_per_call()
+    with build_folder.claimed(pathlib.Path(self.data_path)):
+      if download_config.beam_options or download_config.beam_runner:
+        from yourface_tfds import beam_build  # Imports Beam: 2 s.
+
+        self._photos = beam_build.plan(
+          manual_dir,
+          self._config.settings,
+          work_dir=work_dir,
+          options=download_config.beam_options,
+          runner=download_config.beam_runner,
+        )
+        return super()._generate_splits(dl_manager, download_config)
+      self._photos = prepare.prepare(
+        manual_dir, self._config.settings, work_dir=work_dir
+      )
+      if self.info.file_format is not tfds.core.FileFormat.TFRECORD:
+        return super()._generate_splits(dl_manager, download_config)
+      return [
+        self._write_split(split, download_config)
+        for split in self._photos.splits()
+      ]
+
+  def _manual_dir(self, dl_manager: tfds.download.DownloadManager) -> str:
     try:
-      manual_dir = dl_manager.manual_dir
+      return str(dl_manager.manual_dir)
     except AssertionError as error:
       raise cli.UserError(
         f"--manual_dir: missing or empty. {self.MANUAL_DOWNLOAD_INSTRUCTIONS}"
       ) from error
-    key = (str(manual_dir), settings.without_encoding())
-    if Builder._prepared is None or Builder._prepared[0] != key:
-      spool_dir = self.data_dir_root
-      spool_dir.mkdir(parents=True, exist_ok=True)
-      Builder._prepared = (
-        key,
-        prepare.prepare(manual_dir, settings, spool_dir=spool_dir),
-      )
-    prepared = Builder._prepared[1]
+
+  def _write_split(
+    self, split: str, download_config: tfds.download.DownloadConfig
+  ) -> tfds.core.SplitInfo:
+    template = self._get_filename_template(split)
+    members = self._photos.members(split)
+    rows = {examples.key(row): row for row in members}
+    limit = download_config.max_examples_per_split
+    if limit:
+      rows = dict(itertools.islice(rows.items(), limit))
+    lengths, size = shards.write_split(
+      template,
+      {key: self._photos.record_length(row) for key, row in rows.items()},
+      lambda key: self._photos.example(rows[key]),
+      num_shards=download_config.num_shards,
+    )
+    return tfds.core.SplitInfo(
+      name=split,
+      shard_lengths=lengths,
+      num_bytes=size,
+      filename_template=template,
+    )
+
+  def _split_generators(
+    self, dl_manager: tfds.download.DownloadManager
+  ) -> Mapping[str, Any]:
+    """Returns the examples for TFDS's own writers, by split."""
+    del dl_manager
+    present = {row.split for row in self._photos.rows}
     return {
-      split: prepared.examples(split, settings.encoding)
-      for split in prepared.splits()
+      split: self._photos.transform(split)
+      if hasattr(self._photos, "transform")
+      else self._generate_examples(split)
+      for split in curate.SPLITS
+      if split in present
     }
 
-  def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
-    raise NotImplementedError("_split_generators returns the generators")
+  def _generate_examples(
+    self, split: str
+  ) -> Iterator[tuple[str, dict[str, Any]]]:
+    for row in self._photos.members(split):
+      example = self._photos.example(row)
+      yield (
+        examples.key(row),
+        examples.encodable(example, self._config.settings),
+      )
 
-  def _example_writer(self) -> shards.StableWriter:
-    file_format = self.info.file_format or tfds.core.FileFormat.TFRECORD
-    if file_format is tfds.core.FileFormat.PARQUET:
+  def _check_format(self) -> None:
+    if self.info.file_format is tfds.core.FileFormat.PARQUET:
       # TFDS 4.9.10 drops most rows silently: 1,000 examples become 400.
       raise cli.UserError(
         "--file_format: got parquet, which loses examples in this version of "
         "TFDS; allowed: tfrecord, array_record"
       )
+
+  def _example_writer(self) -> shards.StableWriter:
+    file_format = self.info.file_format or tfds.core.FileFormat.TFRECORD
     return shards.StableWriter(file_format)
 
   def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
     super()._download_and_prepare(*args, **kwargs)
-    if Builder._prepared is not None:
-      # data_path is the unpublished folder here: one rename publishes both.
-      rows = Builder._prepared[1].rows
-      (self.data_path / "photos.csv").write_text(curate.csv_text(rows))
+    if self._photos is not None:
+      # data_path is the unpublished folder here: one rename publishes all.
+      build_reports.write(
+        pathlib.Path(self.data_path),
+        self._photos.rows,
+        self._photos.people,
+        self._config.settings,
+        config_name=self._config.name,
+        version=str(self.version),
+        picture=getattr(self._photos, "picture", None),
+      )
 
   def _post_download_and_prepare_hook(self) -> None:
     super()._post_download_and_prepare_hook()
-    if Builder._prepared is None:
+    if self._photos is None:
       return
+    facts = build_facts.count(
+      self._photos.rows, self._photos.people, self._config.settings
+    )
     text = (
       f"\n{self.info.full_name}\n"
-      f"{curate.describe(Builder._prepared[1].rows)}\n"
-      f"Every file is accounted for in {self.data_path / 'photos.csv'}\n"
+      f"{build_facts.table(facts)}\n"
+      f"{build_folder.describe(pathlib.Path(self.data_path))}\n"
       f"Next: python -m training.train --data_dir={self.data_dir_root} "
       f"--config={self._config.name} --workdir=W"
     )

@@ -1,0 +1,207 @@
+"""The build on Apache Beam: the same work, on as many machines as there are.
+
+Two pipelines, because near-duplicates and splits need all photos at once:
+  1. each worker looks at chunks of files and writes what it found as JSON lines
+     (half a kilobyte a photo; no pixels);
+  2. this process groups and deals, as a local build does;
+  3. each worker cuts its photos again, and TFDS's Beam writer shards them.
+
+Workers must see `manual_dir` under the same path. Where they also see the
+folder of the detection cache, they use it.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io import textio
+
+from yourface_tfds import (
+  build_settings,
+  curate,
+  detections,
+  examples,
+  mtcnn,
+  photo_worker,
+  photos,
+  prepare,
+  pseudonyms,
+)
+
+_CHUNK = 64
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+  """What the second pipeline writes.
+
+  Attributes:
+    rows: one for every file under photos/, under the names of the dataset.
+    people: person -> head -> class index.
+    found: what is in each accepted photo, by the path of its row.
+    files: the file of each accepted photo, by the path of its row.
+    settings: of the build.
+  """
+
+  rows: Sequence[curate.PhotoRow]
+  people: Mapping[str, Mapping[str, int]]
+  found: Mapping[str, detections.Detections]
+  files: Mapping[str, photos.PhotoFile]
+  settings: build_settings.BuildSettings
+
+  def transform(self, split: str) -> beam.PTransform:
+    """Returns what makes the examples of a split: (key, example) each."""
+    tasks = [
+      (
+        row,
+        self.files[row.path],
+        self.found[row.path].to_json(),
+        dict(self.people[row.person]),
+      )
+      for row in self.rows
+      if row.split == split
+    ]
+    return (
+      f"{split} photos" >> beam.Create(tasks)
+      | f"{split} spread" >> beam.Reshuffle()
+      | f"{split} cut" >> beam.ParDo(_Cut(self.settings))
+    )
+
+
+def plan(
+  manual_dir: str | os.PathLike[str],
+  settings: build_settings.BuildSettings,
+  *,
+  work_dir: str | os.PathLike[str],
+  options: Any,
+  runner: Any,
+) -> Plan:
+  """Runs the first pipeline, then groups and deals.
+
+  Args:
+    manual_dir: holds people.csv and photos/<person>/.
+    settings: of the build.
+    work_dir: an existing folder that the workers can write to.
+    options: Beam's `PipelineOptions`.
+    runner: a Beam runner or its name; None: as the options say.
+
+  Raises:
+    UserError: as `prepare.prepare`.
+  """
+  persons, files = prepare.read_input(manual_dir, settings)
+  salt = pseudonyms.read_salt(manual_dir) if settings.hash_names else b""
+  known = [file for file in files if file.person in persons]
+  rows = [
+    prepare.unknown_person(file).row
+    for file in files
+    if file.person not in persons
+  ]
+  found: dict[str, detections.Detections] = {}
+  digests: dict[str, str] = {}
+  cache_path = pathlib.Path(work_dir) / prepare.CACHE_NAME
+  with detections.DetectionCache(cache_path, mtcnn.DetectorSettings()) as cache:
+    for record in _look(known, settings, cache_path, options, runner):
+      row = curate.PhotoRow(
+        **record["row"] | {"box": tuple(record["row"]["box"])}
+      )
+      rows.append(row)
+      if record["digest"]:
+        found[row.path] = detections.Detections.from_json(record["found"])
+        digests[row.path] = record["digest"]
+    cache.put({digests[path]: one for path, one in found.items()})
+  prints = {path: one.prints for path, one in found.items()}
+  rows = prepare.deal(rows, prints, digests, persons, settings)
+  prepare.check_any_accepted(rows, manual_dir)
+  names = pseudonyms.Names(rows, salt)
+  return Plan(
+    rows=names.rows(rows),
+    people=names.by_person(persons),
+    found=names.by_path(found),
+    files=names.by_path({file.path: file for file in known}),
+    settings=settings,
+  )
+
+
+def _look(
+  files: Sequence[photos.PhotoFile],
+  settings: build_settings.BuildSettings,
+  cache_path: pathlib.Path,
+  options: Any,
+  runner: Any,
+) -> Iterator[dict[str, Any]]:
+  """Yields a record for each file."""
+  chunks = [files[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)]
+  folder = tempfile.mkdtemp(prefix="beam.", dir=cache_path.parent)
+  try:
+    with beam.Pipeline(runner=runner, options=options) as pipeline:
+      _ = (
+        pipeline
+        | beam.Create(chunks)
+        | beam.Reshuffle()
+        | beam.ParDo(_Look(settings, cache_path))
+        | textio.WriteToText(f"{folder}/found", shard_name_template="-SSSSS")
+      )
+    for path in sorted(pathlib.Path(folder).iterdir()):
+      with path.open(encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
+  finally:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@functools.cache
+def _worker(
+  settings: build_settings.BuildSettings, cache_path: pathlib.Path | None
+) -> photo_worker.PhotoWorker:
+  """Returns the one worker of this process: its graph takes 3 s to load."""
+  cache = None
+  if cache_path and cache_path.is_file():
+    cache = detections.DetectionCache(cache_path, mtcnn.DetectorSettings())
+  return photo_worker.PhotoWorker(settings, cache)
+
+
+class _Look(beam.DoFn):
+  """Chunks of files -> JSON lines, one for each file."""
+
+  def __init__(
+    self, settings: build_settings.BuildSettings, cache_path: pathlib.Path
+  ) -> None:
+    self._settings = settings
+    self._cache_path = cache_path
+
+  def process(self, element: Sequence[photos.PhotoFile]) -> Iterator[str]:
+    worker = _worker(self._settings, self._cache_path)
+    for outcome in worker.work(element):
+      found = outcome.found
+      yield json.dumps(
+        {
+          "row": dataclasses.asdict(outcome.row),
+          "digest": outcome.digest,
+          "found": found.to_json() if found else "",
+        }
+      )
+
+
+class _Cut(beam.DoFn):
+  """Accepted photos -> examples as TFDS encodes them."""
+
+  def __init__(self, settings: build_settings.BuildSettings) -> None:
+    self._settings = settings
+
+  def process(
+    self,
+    element: tuple[curate.PhotoRow, photos.PhotoFile, str, Mapping[str, int]],
+  ) -> Iterator[tuple[str, dict[str, Any]]]:
+    row, file, found, labels = element
+    worker = _worker(self._settings, None)
+    outcome = worker.cut(file, detections.Detections.from_json(found))
+    if outcome.landmarks is None:
+      raise RuntimeError(f"{file.path}: changed while the build ran")
+    example = examples.example(row, labels, outcome.landmarks, outcome.pixels)
+    yield examples.key(row), examples.encodable(example, self._settings)
