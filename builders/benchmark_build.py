@@ -1,10 +1,11 @@
-"""How fast photos on disk become crops, against the naive loop.
+"""How fast photos become crops and crops records, against naive loops.
 
 python -m builders.benchmark_build --manual_dir=M
 """
 
 from absl import flags
 
+from builders.your_face import your_face_dataset_builder
 from yourface_tfds import build_benchmark, cli, photo_worker
 
 _MANUAL_DIR = flags.DEFINE_string(
@@ -32,6 +33,13 @@ def main(argv: list[str]) -> None:
   result = build_benchmark.measure(
     _MANUAL_DIR.value, rounds=_ROUNDS.value, limit=_PHOTOS.value
   )
+  for config in your_face_dataset_builder.Builder.BUILDER_CONFIGS:
+    result[f"write_{config.name}"] = build_benchmark.measure_write(
+      _MANUAL_DIR.value,
+      your_face_dataset_builder.features(config.settings),
+      config.settings,
+      rounds=_ROUNDS.value,
+    )
   print(cli.dump_json(result) if _JSON.value else build_benchmark.text(result))
 
 

@@ -3,9 +3,12 @@
 import collections
 import csv
 import pathlib
+import random
+import re
 import shutil
 import subprocess
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -90,7 +93,8 @@ def data_dir(manual_dir, tmp_path_factory):
   run = tfds_build(manual_dir, folder)
   assert run.returncode == 0, run.stderr[-2000:]
   words = run.stdout[run.stdout.rindex("your_face/jpeg/1.0.0\n") :]
-  assert "files: accepted" in words
+  assert "accepted" in words and "used, one example each" in words
+  assert f"Files in {folder}/your_face/jpeg/1.0.0:\n" in words
   assert f"--data_dir={folder} --config=raw --workdir=W\n" in run.stdout
   return folder
 
@@ -228,17 +232,149 @@ def test_a_reader_needs_none_of_our_code(data_dir):
   assert (int(count), installed) == (expected, "not installed")
 
 
+def assert_same_files(first, second, *, but=()):
+  names = sorted(path.name for path in first.iterdir())
+  assert names == sorted([path.name for path in second.iterdir()] + list(but))
+  assert sum(".tfrecord" in name for name in names) >= 3
+  for name in names:
+    if name not in (*but, *_TIMED, "croissant.json" if but else ""):
+      assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+_TIMED = ("dataset_info.json",)  # TFDS's own, with the paths of the machine.
+
+
+def detected(run):
+  words = re.search(r"The detector looked at (\d+) photos", run.stdout)
+  assert words, run.stdout[-2000:]
+  return int(words[1])
+
+
 def test_a_second_build_gives_the_same_bytes(manual_dir, data_dir, tmp_path):
   run = tfds_build(manual_dir, tmp_path, "--config=jpeg", PYTHONHASHSEED="7")
   assert run.returncode == 0, run.stderr[-2000:]
-  first = data_dir / "your_face/jpeg/1.0.0"
-  second = tmp_path / "your_face/jpeg/1.0.0"
-  names = sorted(path.name for path in first.iterdir())
-  assert names == sorted(path.name for path in second.iterdir())
-  shards = [name for name in names if ".tfrecord" in name]
-  assert len(shards) >= 3
-  for name in (*shards, "photos.csv", "features.json"):
-    assert (first / name).read_bytes() == (second / name).read_bytes(), name
+  assert_same_files(
+    data_dir / "your_face/jpeg/1.0.0", tmp_path / "your_face/jpeg/1.0.0"
+  )
+
+
+def test_another_crop_and_split_detect_nothing(manual_dir, data_dir, tmp_path):
+  shutil.copytree(data_dir, tmp_path / "d")
+  options = '{"image_size": 64, "margin": 1.5, "seed": 3, "min_score": 0.95}'
+  run = tfds_build(manual_dir, tmp_path / "d", f"--config={options}")
+  assert run.returncode == 0, run.stderr[-2000:]
+  assert detected(run) == 0
+  # The same from nothing gives the same.
+  fresh = tfds_build(manual_dir, tmp_path / "e", f"--config={options}")
+  assert fresh.returncode == 0, fresh.stderr[-2000:]
+  assert detected(fresh) > 50
+  folders = [
+    next((tmp_path / name / "your_face").glob("jpeg-*")) / "1.0.0"
+    for name in "de"
+  ]
+  assert_same_files(*folders)
+
+
+def kill_and_build_again(manual_dir, data_dir, tmp_path, seed):
+  """Kills a build at a random moment, builds again, compares."""
+  command = [TFDS, "build", "builders/your_face", "--config=jpeg"]
+  process = subprocess.Popen(
+    [*command, f"--manual_dir={manual_dir}", f"--data_dir={tmp_path}"],
+    cwd=ROOT,
+    env=drawn.environment(),
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL,
+  )
+  cache = tmp_path / "your_face" / prepare.CACHE_NAME
+  deadline = time.monotonic() + 120
+  while not cache.exists() and time.monotonic() < deadline:
+    time.sleep(0.01)
+  # From here on it detects, writes, reports, renames.
+  time.sleep(random.Random(seed).uniform(0, 6))
+  process.kill()
+  process.wait()
+  was_done = (tmp_path / "your_face/jpeg/1.0.0/photos.csv").exists()
+  run = tfds_build(manual_dir, tmp_path, "--config=jpeg")
+  assert run.returncode == 0, run.stderr[-2000:]
+  assert not list(tmp_path.rglob("incomplete.*"))
+  assert_same_files(
+    data_dir / "your_face/jpeg/1.0.0", tmp_path / "your_face/jpeg/1.0.0"
+  )
+  if not was_done:
+    # Nothing of it is known only if it was killed before its first record.
+    again = tfds_build(manual_dir, tmp_path, "--config=raw")
+    assert detected(again) == 0
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_killed_build_goes_on(manual_dir, data_dir, tmp_path, seed):
+  kill_and_build_again(manual_dir, data_dir, tmp_path, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3, 11))
+def test_a_killed_build_goes_on_often(manual_dir, data_dir, tmp_path, seed):
+  kill_and_build_again(manual_dir, data_dir, tmp_path, seed)
+
+
+@pytest.mark.slow
+def test_on_beam_with_processes_of_its_own(manual_dir, data_dir, tmp_path):
+  options = (
+    "runner=DirectRunner,direct_running_mode=multi_processing,"
+    "direct_num_workers=2"
+  )
+  run = tfds_build(
+    manual_dir, tmp_path, "--config=jpeg", f"--beam_pipeline_options={options}"
+  )
+  assert run.returncode == 0, run.stderr[-2000:]
+  assert_same_files(
+    data_dir / "your_face/jpeg/1.0.0",
+    tmp_path / "your_face/jpeg/1.0.0",
+    but=["contact_sheet.jpg"],
+  )
+  assert not list((tmp_path / "your_face").glob("beam.*"))
+
+
+def test_names_are_replaced_where_asked(manual_dir, data_dir, tmp_path):
+  secret = tmp_path / "m"
+  shutil.copytree(manual_dir, secret, symlinks=True)
+  options = '--config={"hash_names": true}'
+  run = tfds_build(secret, tmp_path / "d", options)
+  assert run.returncode == 1
+  assert "hash_names needs a secret" in run.stderr.strip().splitlines()[-1]
+  (secret / "name_salt").write_text("not for you to know")
+  run = tfds_build(secret, tmp_path / "d", options)
+  assert run.returncode == 0, run.stderr[-2000:]
+  folder = tmp_path / "d/your_face/jpeg-hash_names_True/1.0.0"
+  content = b"".join(path.read_bytes() for path in folder.iterdir())
+  table = people.read(manual_dir / "people.csv")
+  for word in (*table, "again.webp", "stolen.jpg", "not for you"):
+    assert word.encode() not in content, word
+  # Else it is the same dataset.
+  count = collections.Counter
+  plain, hashed = (
+    count((row["status"], row["split"], row["score"]) for row in rows)
+    for rows in (
+      read_rows(data_dir),
+      read_rows(tmp_path / "d", "jpeg-hash_names_True"),
+    )
+  )
+  assert plain == hashed
+
+
+@pytest.mark.filterwarnings("ignore:ConjunctiveGraph:DeprecationWarning")
+def test_reports_lie_beside_the_shards(data_dir):
+  mlcroissant = pytest.importorskip("mlcroissant")
+  for config in ("jpeg", "raw"):
+    folder = data_dir / "your_face" / config / "1.0.0"
+    dataset = mlcroissant.Dataset(jsonld=folder / "croissant.json")
+    assert not dataset.metadata.issues.errors
+    assert not dataset.metadata.issues.warnings
+    records = list(dataset.records("photos"))
+    assert len(records) == len(read_rows(data_dir, config))
+    assert f"your_face/{config}" in (folder / "DATASET_CARD.md").read_text()
+    with Image.open(folder / "contact_sheet.jpg") as sheet:
+      assert sheet.width > 1000 and sheet.height > 1000
 
 
 def test_a_config_of_ones_own(manual_dir, tmp_path):
@@ -335,6 +471,6 @@ class StockTest(tfds.testing.DatasetBuilderTestCase):
     folder = drawn.stock_example_dir()
     cls.EXAMPLE_DIR = str(folder)
     settings = build_settings.BuildSettings()
-    rows = prepare.prepare(folder, settings, spool_dir=folder.parent).rows
+    rows = prepare.prepare(folder, settings, work_dir=folder.parent).rows
     cls.SPLITS = collections.Counter(row.split for row in rows if row.split)
     super().setUpClass()

@@ -52,6 +52,44 @@ class YourFaceConfig(tfds.core.BuilderConfig):
     super().__init__(name=name, description=description)
 
 
+def features(
+  settings: build_settings.BuildSettings,
+) -> tfds.features.FeaturesDict:
+  """Returns the features of an example."""
+  shape = (settings.image_size, settings.image_size, 3)
+  image = (
+    tfds.features.Image(shape=shape, encoding_format="jpeg")
+    if settings.encoding == "jpeg"
+    else tfds.features.Tensor(
+      shape=shape, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
+    )
+  )
+  heads = {
+    head: tfds.features.ClassLabel(names=list(vocabulary.names))
+    for head, vocabulary in labels.HEADS.items()
+  }
+  return tfds.features.FeaturesDict(
+    {
+      "image": image,
+      **heads,
+      "person": tfds.features.Text(doc="Folder name, NFC."),
+      "photo": tfds.features.Text(doc="Path relative to photos/."),
+      "box": tfds.features.Tensor(
+        shape=(4,),
+        dtype=np.float32,
+        doc="y_min, x_min, y_max, x_max, 0..1 of the upright photo.",
+      ),
+      "landmarks": tfds.features.Tensor(
+        shape=(5, 2),
+        dtype=np.float32,
+        doc="y, x of eyes, nose, mouth corners, 0..1 of the photo.",
+      ),
+      "score": tfds.features.Scalar(dtype=np.float32),
+      "faces": tfds.features.Scalar(dtype=np.int64),
+    }
+  )
+
+
 class Builder(tfds.core.GeneratorBasedBuilder):
   """Builds your_face from `<manual_dir>/people.csv` and `photos/`."""
 
@@ -79,40 +117,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
   def _info(self) -> tfds.core.DatasetInfo:
     settings = self._config.settings
-    shape = (settings.image_size, settings.image_size, 3)
-    image = (
-      tfds.features.Image(shape=shape, encoding_format="jpeg")
-      if settings.encoding == "jpeg"
-      else tfds.features.Tensor(
-        shape=shape, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
-      )
-    )
-    heads = {
-      head: tfds.features.ClassLabel(names=list(vocabulary.names))
-      for head, vocabulary in labels.HEADS.items()
-    }
     return self.dataset_info_from_configs(
-      features=tfds.features.FeaturesDict(
-        {
-          "image": image,
-          **heads,
-          "person": tfds.features.Text(doc="Folder name, NFC."),
-          "photo": tfds.features.Text(doc="Path relative to photos/."),
-          "box": tfds.features.Tensor(
-            shape=(4,),
-            dtype=np.float32,
-            doc="y_min, x_min, y_max, x_max, 0..1 of the upright photo.",
-          ),
-          "landmarks": tfds.features.Tensor(
-            shape=(5, 2),
-            dtype=np.float32,
-            doc="y, x of eyes, nose, mouth corners, 0..1 of the photo.",
-          ),
-          "score": tfds.features.Scalar(dtype=np.float32),
-          "faces": tfds.features.Scalar(dtype=np.int64),
-        }
-      ),
-      supervised_keys=("image", {head: head for head in heads}),
+      features=features(settings),
+      supervised_keys=("image", {head: head for head in labels.HEADS}),
       # The exported model must cut faces out the way this build did.
       metadata=tfds.core.MetadataDict(dataclasses.asdict(settings)),
     )
@@ -240,6 +247,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     text = (
       f"\n{self.info.full_name}\n"
       f"{build_facts.table(facts)}\n"
+      f"{self._detection_words()}"
       f"{build_folder.describe(pathlib.Path(self.data_path))}\n"
       f"Next: python -m training.train --data_dir={self.data_dir_root} "
       f"--config={self._config.name} --workdir=W"
@@ -250,3 +258,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     if not _closing_words:  # They go below the page that `tfds build` prints.
       atexit.register(lambda: print(*_closing_words, sep="\n"))
     _closing_words.append(text)
+
+  def _detection_words(self) -> str:
+    detected = getattr(self._photos, "detected", None)
+    if detected is None:  # On Beam nobody counts.
+      return ""
+    path = pathlib.Path(self.data_dir_root) / self.name / prepare.CACHE_NAME
+    return (
+      f"\nThe detector looked at {detected:,} photos; all it found is kept in\n"
+      f"  {path}\n"
+    )
