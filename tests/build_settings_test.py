@@ -28,6 +28,7 @@ def test_defaults():
     "unseen": 0.1,
     "seed": 0,
     "strict_people": True,
+    "hash_names": False,
   }
   assert _Settings.from_options({}) == settings
 
@@ -46,6 +47,7 @@ def test_defaults():
     {"validation": 0, "test": 0, "unseen": 0},
     {"validation": 0.49, "test": 0.5},
     {"strict_people": False},
+    {"hash_names": True},
     {"encoding": "raw", "seed": 7},
   ],
 )
@@ -98,6 +100,9 @@ def test_complaint_says_what_is_allowed(options, message):
     ("seed", None),
     ("strict_people", "false"),
     ("strict_people", 0),
+    ("hash_names", "true"),
+    ("hash_names", 1),
+    ("hash_names", None),
   ],
 )
 def test_values_of_another_type_are_named(name, value):
@@ -107,7 +112,8 @@ def test_values_of_another_type_are_named(name, value):
 def test_unknown_option():
   assert _complaint({"seed": 1, "size": 100}) == (
     "--config: got the option 'size', allowed: encoding, image_size, margin, "
-    "min_score, min_face_size, validation, test, unseen, seed, strict_people"
+    "min_score, min_face_size, validation, test, unseen, seed, strict_people, "
+    "hash_names"
   )
 
 
@@ -120,17 +126,12 @@ def test_unknown_option():
     ({"seed": 3, "image_size": 100}, "jpeg-image_size_100-seed_3"),
     ({"encoding": "raw", "margin": 1.5}, "raw-margin_1.5"),
     ({"strict_people": False}, "jpeg-strict_people_False"),
+    ({"hash_names": True}, "jpeg-hash_names_True"),
+    ({"hash_names": False}, "jpeg"),
   ],
 )
 def test_config_name(options, name):
   assert _Settings.from_options(options).config_name() == name
-
-
-def test_without_encoding():
-  jpeg = _Settings(seed=3, margin=1.5)
-  raw = _Settings(seed=3, margin=1.5, encoding="raw")
-  assert raw != jpeg
-  assert raw.without_encoding() == jpeg.without_encoding() == jpeg
 
 
 def test_parts():

@@ -307,6 +307,146 @@ def test_mutations_are_decoded_or_rejected(kind):
   assert decoded > 5
 
 
+@pytest.mark.parametrize(
+  ("size", "long_side", "shrink"),
+  [
+    ((1000, 2000), None, 1),
+    ((1000, 2000), 2001, 1),
+    ((1000, 2000), 1001, 1),
+    ((1000, 2000), 1000, 2),
+    ((2000, 1000), 1000, 2),
+    ((1000, 2000), 501, 2),
+    ((1000, 2000), 480, 4),
+    ((1000, 2000), 250, 8),
+    ((1000, 2000), 1, 8),
+    ((1, 1), 480, 1),
+  ],
+)
+def test_shrinking(size, long_side, shrink):
+  assert photos.shrinking(size, long_side) == shrink
+
+
+def _smooth(mode="RGB", height=1000, width=2000):
+  return _picture(mode, height=height, width=width)
+
+
+@pytest.mark.parametrize(
+  ("long_side", "shape"),
+  [
+    (None, (1000, 2000, 3)),
+    (1001, (1000, 2000, 3)),
+    (1000, (500, 1000, 3)),
+    (480, (250, 500, 3)),
+    (200, (125, 250, 3)),
+    (10, (125, 250, 3)),
+  ],
+)
+def test_jpeg_is_decoded_as_small_as_is_enough(long_side, shape):
+  data = _encode(_smooth(), "JPEG", quality=95)
+  photo = photos.decode_scaled(data, long_side)
+  assert photo.pixels.shape == shape
+  assert photo.pixels.dtype == np.uint8
+  assert photo.size == (1000, 2000)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=str)
+@pytest.mark.parametrize(("long_side", "shrink"), [(960, 2), (480, 4)])
+def test_shrunk_jpeg_is_near_the_average_of_areas(
+  mode, options, long_side, shrink
+):
+  data = _encode(_smooth(mode), "JPEG", quality=95, **options)
+  full = photos.decode(data)
+  assert full.shape == (1000, 2000, 3)
+  photo = photos.decode_scaled(data, long_side)
+  assert photo.size == (1000, 2000)
+  height, width = 1000 // shrink, 2000 // shrink
+  means = full.reshape(height, shrink, width, shrink, 3).mean((1, 3))
+  assert photo.pixels.shape == means.shape
+  assert np.abs(photo.pixels - means).mean() < 2
+
+
+def test_shrunk_jpeg_of_odd_sides():
+  data = _encode(_smooth(height=1003, width=1999), "JPEG")
+  photo = photos.decode_scaled(data, 480)
+  assert photo.pixels.shape == (251, 500, 3)  # Rounded up.
+  assert photo.size == (1003, 1999)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_shrunk_jpeg_is_turned_upright(orientation):
+  exif = Image.Exif()
+  exif[_ORIENTATION] = orientation
+  stored = photos.decode_scaled(_encode(_smooth(), "JPEG"), 480)
+  photo = photos.decode_scaled(_encode(_smooth(), "JPEG", exif=exif), 480)
+  turned = _expected_upright(orientation)(stored.pixels)
+  np.testing.assert_array_equal(photo.pixels, turned)
+  assert photo.size == ((2000, 1000) if orientation >= 5 else (1000, 2000))
+
+
+def test_first_picture_of_a_stereo_camera_is_shrunk():
+  data = _encode(
+    _smooth(), "MPO", save_all=True, append_images=[_smooth(height=500)]
+  )
+  photo = photos.decode_scaled(data, 480)
+  assert photo.pixels.shape == (250, 500, 3)
+  assert photo.size == (1000, 2000)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP", "GIF", "TIFF"])
+def test_other_formats_are_not_shrunk(kind):
+  data = _encode(_smooth(height=600, width=1200), kind)
+  photo = photos.decode_scaled(data, 300)
+  assert photo.size == (600, 1200)
+  np.testing.assert_array_equal(photo.pixels, photos.decode(data))
+  assert photo.pixels.shape == (600, 1200, 3)
+
+
+def test_orientation_of_a_png_swaps_its_size():
+  exif = Image.Exif()
+  exif[_ORIENTATION] = 6
+  photo = photos.decode_scaled(_encode(_picture(), "PNG", exif=exif), 480)
+  assert photo.pixels.shape == (52, 40, 3)
+  assert photo.size == (52, 40)
+
+
+def test_truncated_jpeg_is_rejected_when_shrunk_too():
+  data = _encode(_smooth(), "JPEG")
+  with pytest.raises(photos.RejectedError) as caught:
+    photos.decode_scaled(data[: len(data) // 2], 480)
+  assert caught.value.status == "unreadable"
+
+
+def test_encode_jpeg():
+  image = np.asarray(_picture())
+  data = photos.encode_jpeg(image)
+  assert data == _encode(_picture(), "JPEG", quality=95)
+  difference = np.abs(photos.decode(data).astype(int) - image)
+  assert difference.mean() < 4
+
+
+@pytest.mark.parametrize(
+  ("size", "small"),
+  [((300, 200), (75, 50)), ((200, 300), (50, 75)), ((40, 30), (40, 30))],
+)
+def test_thumbnail(size, small):
+  image = np.asarray(_picture(height=size[0], width=size[1]))
+  data = photos.thumbnail(image)
+  assert data.startswith(b"\xff\xd8")
+  photo = photos.decode(data)
+  assert photo.shape == (*small, 3)
+  factor = size[0] // small[0]
+  means = image.reshape(*(small[0], factor, small[1], factor), 3).mean((1, 3))
+  assert np.abs(photo - means).mean() < 8
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 3000, 3), (3000, 1, 3)])
+def test_thumbnail_of_thin_photos(shape):
+  photo = photos.decode(photos.thumbnail(np.full(shape, 90, np.uint8)))
+  assert max(photo.shape[:2]) <= photos.THUMBNAIL_SIDE
+  assert abs(int(photo.max()) - 90) <= 2
+
+
 def _write(root, *paths):
   for path in paths:
     (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -419,6 +559,31 @@ def test_file_that_went_away_or_is_none(tmp_path):
       file.read()
     assert caught.value.status == "unreadable"
     assert str(caught.value) == "neither a file nor a link to one"
+
+
+@pytest.mark.parametrize(
+  ("error", "detail"),
+  [
+    (PermissionError(13, "Permission denied", "/home/kim/a.jpg"), None),
+    (OSError(5, "Input/output error", "/home/kim/a.jpg"), None),
+    (OSError("no number, but /home/kim/a.jpg"), "OSError"),
+  ],
+  ids=["permission", "disk", "no number"],
+)
+def test_detail_of_an_unreadable_file_does_not_hold_its_path(
+  tmp_path, monkeypatch, error, detail
+):
+  _write(tmp_path, "IU/a.jpg")
+  (file,) = photos.scan(tmp_path)
+
+  def fail(_):
+    raise error
+
+  monkeypatch.setattr(pathlib.Path, "read_bytes", fail)
+  with pytest.raises(photos.RejectedError) as caught:
+    file.read()
+  assert caught.value.status == "unreadable"
+  assert str(caught.value) == (detail or error.strerror)
 
 
 def test_missing_folder(tmp_path):

@@ -1,8 +1,9 @@
 """Which photo goes where: label conflicts, splits, and the account of it.
 
 Every decision is a hash of names and contents, never a draw: the same photos
-give the same splits in any order, and a photo added later moves no other
-(unless it is the near-duplicate of one).
+give the same splits in any order, and a photo added later moves no other,
+unless it is the near-duplicate of one, or gives a label the person in train
+that another was kept known for.
 
   rows = curate.reject_shared(rows)             # one picture, two people
   rows = curate.assign_splits(rows, people, settings)

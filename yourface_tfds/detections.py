@@ -17,6 +17,7 @@ import pathlib
 import sqlite3
 import sys
 import threading
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -113,6 +114,10 @@ class Detections:
     )
 
 
+def _check(text: str) -> str:
+  return f"{zlib.crc32(text.encode()):08x}"
+
+
 class DetectionCache:
   """Detections on disk, by content hash; safe to share between threads.
 
@@ -165,18 +170,28 @@ class DetectionCache:
     return database
 
   def get(self, digest: str) -> Detections | None:
-    """Returns what was found in the photo of that content hash, if known."""
+    """Returns what was found in the photo of that content hash, if known.
+
+    A record that a disk has damaged is unknown.
+    """
+    query = "SELECT found FROM detections WHERE detector = ? AND photo = ?"
     with self._lock:
-      row = self._database.execute(
-        "SELECT found FROM detections WHERE detector = ? AND photo = ?",
-        (self._detector, digest),
-      ).fetchone()
-    return Detections.from_json(row[0]) if row else None
+      try:
+        row = self._database.execute(query, (self._detector, digest)).fetchone()
+      except sqlite3.DatabaseError:  # Not text any more, for one.
+        return None
+    if not row:
+      return None
+    check, text = row[0][:8], row[0][8:]
+    return Detections.from_json(text) if check == _check(text) else None
 
   def put(self, found: Mapping[str, Detections]) -> None:
     """Records detections by content hash, all of them or none."""
     rows = [
-      (self._detector, digest, one.to_json()) for digest, one in found.items()
+      (self._detector, digest, _check(text) + text)
+      for digest, text in (
+        (digest, one.to_json()) for digest, one in found.items()
+      )
     ]
     with self._lock:
       self._database.execute("BEGIN IMMEDIATE")

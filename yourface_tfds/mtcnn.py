@@ -240,7 +240,7 @@ class Detector(tf.Module):
   Attributes:
     settings: what it was made with.
     detect: the cascade, a `tf.function` of
-      images: uint8 [batch, input_size, input_size, 3], batch >= 1,
+      images: uint8 [batch, height, width, 3] from `fit_photo`, batch >= 1,
       sizes: int32 [batch, 2], height and width of the photo in each,
       that returns `Faces`. The first call compiles, about 2 s.
   """

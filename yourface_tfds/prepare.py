@@ -67,6 +67,10 @@ class Prepared:
   spool: BinaryIO
   detected: int
 
+  def close(self) -> None:
+    """Gives the disk of the crops back; only the rows are left."""
+    self.spool.close()
+
   def splits(self) -> list[str]:
     """Returns the splits that have examples, in the order of `SPLITS`."""
     present = {row.split for row in self.rows}
@@ -121,6 +125,36 @@ def prepare(
   if settings.hash_names:
     pseudonyms.read_salt(manual_dir)  # Before the work, not after it.
   spool = tempfile.TemporaryFile(dir=work_dir)  # noqa: SIM115 (returned)
+  try:
+    collector, detected = _look(persons, files, settings, spool, work_dir)
+    rows = deal(
+      collector.rows, collector.prints, collector.digests, persons, settings
+    )
+    check_any_accepted(rows, manual_dir)
+    salt = pseudonyms.read_salt(manual_dir) if settings.hash_names else b""
+  except BaseException:
+    spool.close()
+    raise
+  names = pseudonyms.Names(rows, salt)
+  return Prepared(
+    rows=names.rows(rows),
+    settings=settings,
+    people=names.by_person(persons),
+    landmarks=names.by_path(collector.landmarks),
+    places=names.by_path(collector.places),
+    spool=spool,
+    detected=detected,
+  )
+
+
+def _look(
+  persons: Mapping[str, Mapping[str, int]],
+  files: Sequence[photos.PhotoFile],
+  settings: build_settings.BuildSettings,
+  spool: BinaryIO,
+  work_dir: str | os.PathLike[str],
+) -> tuple["_Collector", int]:
+  """Returns what became of all files, and how many were new to the cache."""
   collector = _Collector(spool)
   cache_path = pathlib.Path(work_dir) / CACHE_NAME
   with detections.DetectionCache(cache_path, mtcnn.DetectorSettings()) as cache:
@@ -134,21 +168,7 @@ def prepare(
         collector.add(outcomes)
         bar.update(len(outcomes))
         bar.set_postfix(rejected=collector.rejected)
-  rows = deal(
-    collector.rows, collector.prints, collector.digests, persons, settings
-  )
-  check_any_accepted(rows, manual_dir)
-  salt = pseudonyms.read_salt(manual_dir) if settings.hash_names else b""
-  names = pseudonyms.Names(rows, salt)
-  return Prepared(
-    rows=names.rows(rows),
-    settings=settings,
-    people=names.by_person(persons),
-    landmarks=names.by_path(collector.landmarks),
-    places=names.by_path(collector.places),
-    spool=spool,
-    detected=worker.detected,
-  )
+  return collector, worker.detected
 
 
 def read_input(

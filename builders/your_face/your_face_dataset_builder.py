@@ -236,6 +236,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         version=str(self.version),
         picture=getattr(self._photos, "picture", None),
       )
+      getattr(self._photos, "close", lambda: None)()
 
   def _post_download_and_prepare_hook(self) -> None:
     super()._post_download_and_prepare_hook()
