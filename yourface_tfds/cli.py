@@ -39,10 +39,14 @@ def one_line(error: BaseException) -> str:
   return " ".join(str(text).split()) or type(error).__name__
 
 
+def _interrupted(error: KeyboardInterrupt) -> str:
+  words = ["interrupted: nothing half-written was kept", *error.args]
+  return "\n" + "; ".join(map(str, words))
+
+
 def _fail(error: BaseException) -> NoReturn:
   if isinstance(error, KeyboardInterrupt):
-    words = ["interrupted: nothing half-written was kept", *error.args]
-    print("\n" + "; ".join(map(str, words)), file=sys.stderr)
+    print(_interrupted(error), file=sys.stderr)
     sys.exit(128 + signal.SIGINT)
   print(f"error: {one_line(error)}", file=sys.stderr)
   sys.exit(1)
@@ -107,7 +111,7 @@ def one_line_errors_under(program: str) -> None:
     if isinstance(error, UserError) and not verbose:
       print(f"error: {one_line(error)}", file=sys.stderr)
     elif isinstance(error, KeyboardInterrupt) and not verbose:
-      print("\ninterrupted: nothing half-written was kept", file=sys.stderr)
+      print(_interrupted(error), file=sys.stderr)
     else:
       before(kind, error, trace)
 

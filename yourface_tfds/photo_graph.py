@@ -1,7 +1,8 @@
 """Encoded photos to face crops, all in the graph: the front of the export.
 
-Does what `photos` and `photo_worker` do in the build with TensorFlow's decoders:
-decode, first frame of an animation, EXIF orientation of JPEG, detection, crop.
+Does what `photos` and `photo_worker` do in the build with TensorFlow's
+decoders: decode, first frame of an animation, EXIF orientation of JPEG,
+detection, crop.
 A photo that fails fills its own `errors`; the others are answered.
 """
 

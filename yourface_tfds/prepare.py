@@ -132,6 +132,11 @@ def prepare(
     )
     check_any_accepted(rows, manual_dir)
     salt = pseudonyms.read_salt(manual_dir) if settings.hash_names else b""
+  except KeyboardInterrupt as error:
+    spool.close()
+    raise KeyboardInterrupt(
+      "faces found so far are, the same command goes on from there"
+    ) from error
   except BaseException:
     spool.close()
     raise
