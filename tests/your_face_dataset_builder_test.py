@@ -471,6 +471,8 @@ class StockTest(tfds.testing.DatasetBuilderTestCase):
     folder = drawn.stock_example_dir()
     cls.EXAMPLE_DIR = str(folder)
     settings = build_settings.BuildSettings()
-    rows = prepare.prepare(folder, settings, work_dir=folder.parent).rows
+    prepared = prepare.prepare(folder, settings, work_dir=folder.parent)
+    prepared.close()
+    rows = prepared.rows
     cls.SPLITS = collections.Counter(row.split for row in rows if row.split)
     super().setUpClass()

@@ -103,7 +103,9 @@ def _tile(
   row: curate.PhotoRow, content: bytes, settings: build_settings.BuildSettings
 ) -> contact_sheet.Tile:
   image = None
-  if content and row.status == curate.ACCEPTED and settings.encoding == "raw":
+  # A label conflict shows only once all have been cut out.
+  is_crop = row.status in (curate.ACCEPTED, "duplicate")
+  if content and is_crop and settings.encoding == "raw":
     side = settings.image_size
     image = np.frombuffer(content, np.uint8).reshape(side, side, 3)
   elif content:
