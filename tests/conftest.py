@@ -33,6 +33,11 @@ class _Written(your_face_dataset_builder.Builder, skip_registration=True):
   pkg_dir_path = epath.Path(your_face_dataset_builder.__file__).parent
   examples = {}  # noqa: RUF012
 
+  def _generate_splits(self, dl_manager, download_config):
+    return tfds.core.GeneratorBasedBuilder._generate_splits(
+      self, dl_manager, download_config
+    )
+
   def _split_generators(self, dl_manager):
     return {
       split: self._encoded(examples)
