@@ -6,7 +6,7 @@ python -m builders.benchmark_build --manual_dir=M
 from absl import flags
 
 from builders.your_face import your_face_dataset_builder
-from yourface_tfds import build_benchmark, cli, photo_worker
+from yourface_tfds import build_benchmark, cli, mtcnn
 
 _MANUAL_DIR = flags.DEFINE_string(
   "manual_dir",
@@ -29,7 +29,7 @@ _JSON = cli.json_flag()
 def main(argv: list[str]) -> None:
   """Measures, then prints both rates, the ratio and the share of each stage."""
   cli.no_arguments(argv)
-  photo_worker.use_one_thread_per_call()  # As under `tfds build`.
+  mtcnn.use_one_thread_per_call()  # As under `tfds build`.
   result = build_benchmark.measure(
     _MANUAL_DIR.value, rounds=_ROUNDS.value, limit=_PHOTOS.value
   )

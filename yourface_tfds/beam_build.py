@@ -108,9 +108,7 @@ def plan(
   cache_path = pathlib.Path(work_dir) / prepare.CACHE_NAME
   with detections.DetectionCache(cache_path, mtcnn.DetectorSettings()) as cache:
     for record in _look(known, settings, cache_path, options, runner):
-      row = curate.PhotoRow(
-        **record["row"] | {"box": tuple(record["row"]["box"])}
-      )
+      row = _row(record["row"])
       rows.append(row)
       if record["digest"]:
         found[row.path] = detections.Detections.from_json(record["found"])
@@ -127,6 +125,11 @@ def plan(
     files=names.by_path({file.path: file for file in known}),
     settings=settings,
   )
+
+
+def _row(cells: dict[str, Any]) -> curate.PhotoRow:
+  cells["box"] = tuple(cells["box"])
+  return curate.PhotoRow(**cells)
 
 
 def _look(

@@ -67,22 +67,27 @@ def measure(
       end = time.perf_counter()
       rates.append((len(files) / (middle - start), len(files) / (end - middle)))
       bar.update()
-  total = sum(worker.seconds.values())
   return {
     "photos": len(files),
-    "rounds": rounds,
+    "cores": os.cpu_count(),
+    "crops": crops,
+    **_figures(rates, worker.seconds),
+  }
+
+
+def _figures(
+  rates: Sequence[tuple[float, float]], seconds: Mapping[str, float]
+) -> dict[str, Any]:
+  """Returns medians of the rounds, and the shares of the stages."""
+  total = sum(seconds.values())
+  by_share = sorted(seconds.items(), key=lambda item: -item[1])
+  return {
+    "rounds": len(rates),
     "naive_photos_per_second": statistics.median(rate[0] for rate in rates),
     "photos_per_second": statistics.median(rate[1] for rate in rates),
     "ratio": statistics.median(rate[1] / rate[0] for rate in rates),
     "ratios": [rate[1] / rate[0] for rate in rates],
-    "stages": {
-      stage: seconds / total
-      for stage, seconds in sorted(
-        worker.seconds.items(), key=lambda item: -item[1]
-      )
-    },
-    "crops": crops,
-    "cores": os.cpu_count(),
+    "stages": {stage: spent / total for stage, spent in by_share},
   }
 
 

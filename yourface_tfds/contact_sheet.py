@@ -29,14 +29,11 @@ _MAX_HEIGHT = 8000  # 38 MB as RGB; JPEG itself ends at 65,535.
 _PAD = 40
 _END = _WIDTH - _PAD
 _TOP = 136  # Where the sections begin, below heading and legend.
-# Half a crop of the default size: halving is 3 times as fast as other resizing.
-TILE_SIDE = _TILE = 75
+TILE_SIDE = _TILE = 75  # Half a crop: halving is 3 times as fast.
 _GAP = 10
 _COLUMNS = (_END - _PAD + _GAP) // (_TILE + _GAP)
-_CAPTION = 16
+_CAPTION, _TITLE, _SECTION_GAP = 16, 40, 20
 _ROW = _TILE + _CAPTION + _GAP
-_TITLE = 40
-_SECTION_GAP = 20
 _BOTTOM = _MAX_HEIGHT - _PAD - _SECTION_GAP
 
 _PAPER = (255, 252, 246)

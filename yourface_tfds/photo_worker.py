@@ -12,7 +12,6 @@ import collections
 import contextlib
 import dataclasses
 import hashlib
-import os
 import time
 from collections.abc import Iterator, Sequence
 
@@ -67,20 +66,6 @@ class _Pending:
   digest: str
   photo: photos.Photo
   found: detections.Detections | None
-
-
-def use_one_thread_per_call() -> None:
-  """Lets TensorFlow run every call on one thread: a third faster here.
-
-  The threads of the build keep the cores busy; TensorFlow's own only wait for
-  each other then. It holds for the whole process, and only before TensorFlow's
-  first operation; after it nothing changes.
-  """
-  try:
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(os.cpu_count() or 1)
-  except RuntimeError:
-    return
 
 
 class PhotoWorker:

@@ -1,12 +1,12 @@
 """From photos on disk to examples: every file looked at, dealt, accounted for.
 
 `prepare` hands the files to `photo_worker` in threads and keeps the crops in
-an unnamed temporary file, so that memory does not grow with the photos; the
-splits are known only when all have been seen.
+an unnamed temporary file; memory holds the rows and what near-duplicates are
+known by, 3 kB a photo. The splits are known only when all have been seen.
 
   prepared = prepare(manual_dir, settings, work_dir=data_dir / "your_face")
-  prepared.rows                      # photos.csv, one row for every file
-  for key, example in prepared.examples("train"): ...
+  for row in prepared.members("train"):
+    prepared.example(row)
 """
 
 import collections
@@ -53,8 +53,7 @@ class Prepared:
     settings: of the build.
     people: person -> head -> class index.
     landmarks: float32[5, 2] of each accepted photo, y x, 0..1, by path.
-    places: where each crop or thumbnail lies in `spool`: start and length in
-      bytes, by path.
+    places: start and bytes of each crop or thumbnail in `spool`, by path.
     spool: the crops as the dataset holds them, and JPEG thumbnails.
     detected: how many photos were not known from the cache.
   """
@@ -86,7 +85,7 @@ class Prepared:
     return os.pread(self.spool.fileno(), length, start)
 
   def record_length(self, row: curate.PhotoRow) -> int:
-    """Returns how long the record of an accepted photo will be, in bytes."""
+    """Returns the bytes that the record of an accepted photo will have."""
     image = bytes(self.places[row.path][1])
     return len(shards.serialize(self._example(row, image)))
 
@@ -281,9 +280,8 @@ def work(
   worker: photo_worker.PhotoWorker, files: Sequence[photos.PhotoFile]
 ) -> Iterator[list[photo_worker.Outcome]]:
   """Yields outcomes as they come, from one thread a core."""
-  chunks = collections.deque(
-    files[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)
-  )
+  starts = range(0, len(files), _CHUNK)
+  chunks = collections.deque(files[i : i + _CHUNK] for i in starts)
   threads = (os.cpu_count() or 1) + 1  # One may wait for Python's lock.
   with concurrent.futures.ThreadPoolExecutor(threads) as pool:
     waiting: set[concurrent.futures.Future[list[photo_worker.Outcome]]] = set()

@@ -22,7 +22,7 @@ from yourface_tfds import (
   curate,
   examples,
   labels,
-  photo_worker,
+  mtcnn,
   prepare,
   shards,
 )
@@ -134,7 +134,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     manual_dir = self._manual_dir(dl_manager)
     work_dir = pathlib.Path(self.data_dir_root) / self.name
     if cli.is_program("tfds"):  # Elsewhere the process is not ours to tune.
-      photo_worker.use_one_thread_per_call()
+      mtcnn.use_one_thread_per_call()
     with build_folder.claimed(pathlib.Path(self.data_path)):
       if download_config.beam_options or download_config.beam_runner:
         from yourface_tfds import beam_build  # Imports Beam: 2 s.
