@@ -2,7 +2,7 @@
 
 Two pipelines, because near-duplicates and splits need all photos at once:
   1. each worker looks at chunks of files and writes what it found as JSON lines
-     (half a kilobyte a photo; no pixels);
+     (5 kB a photo);
   2. this process groups and deals, as a local build does;
   3. each worker cuts its photos again, and TFDS's Beam writer shards them.
 
