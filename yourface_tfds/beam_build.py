@@ -162,7 +162,7 @@ def _look(
 def _worker(
   settings: build_settings.BuildSettings, cache_path: pathlib.Path | None
 ) -> photo_worker.PhotoWorker:
-  """Returns the one worker of this process: its graph takes 3 s to load."""
+  """Returns the one worker of this process: its graph takes seconds to load."""
   cache = None
   if cache_path and cache_path.is_file():
     cache = detections.DetectionCache(cache_path, mtcnn.DetectorSettings())

@@ -163,7 +163,7 @@ class _Naive:
   """The loop that one writes first."""
 
   def __init__(self) -> None:
-    import mtcnn  # Builds Keras models at import of its parts: 3 s.
+    import mtcnn  # Slow to import, and only this loop needs it.
 
     self._detector: Any = mtcnn.MTCNN()
 

@@ -173,8 +173,8 @@ def fit_photo(photo: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
 def fit_array(photo: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
   """Does what `fit_photo` does, bit by bit, for NumPy arrays.
 
-  Most photos from the web need no shrinking, and padding them takes NumPy a
-  tenth of the time that a call into TensorFlow takes.
+  Most photos from the web need no shrinking, and padding them needs no call
+  into TensorFlow.
   """
   if max(photo.shape[:2]) > size:
     image, fitted = _fit_photo(photo, size)
@@ -236,7 +236,7 @@ def main_faces(
 
 
 def use_one_thread_per_call() -> None:
-  """Lets TensorFlow run every call on one thread: a third faster here.
+  """Lets TensorFlow run every call on one thread: a fifth faster here.
 
   The threads of the build keep the cores busy; TensorFlow's own only wait for
   each other then. It holds for the whole process, and only before TensorFlow's

@@ -101,7 +101,7 @@ def _canvas(images: tf.Tensor, scales: Sequence[float]) -> _Canvas:
   """Lays the pyramid out so that P-Net runs once, not once a level.
 
   One run on a canvas a tenth larger than the levels together, instead of nine
-  of 70 ops: the small levels cost launches, not arithmetic. In columns: level
+  runs: the small levels cost launches, not arithmetic. In columns: level
   0; level 1 above levels 4 to 6 in a row; level 2 above 3 above the rest. All
   sides are even, so that a window, which starts at an even pixel, is pooled as
   it would be alone.

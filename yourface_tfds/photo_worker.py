@@ -88,7 +88,7 @@ class PhotoWorker:
     self._finder = faces.FaceFinder(
       settings.crop_settings(), min_score=settings.min_score
     )
-    # Called as they are: looking for the right trace takes 0.2 ms a call.
+    # Called as they are: there is one trace, and nothing to look for.
     self._detect_traced = self._finder.detector.detect.get_concrete_function()
     self._cut_traced = self._finder.cut.get_concrete_function()
     with quiet.without_greeting():

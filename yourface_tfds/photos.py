@@ -171,7 +171,7 @@ def decode_scaled(data: bytes, long_side: int | None = None) -> Photo:
     data: the bytes of a file in one of `FORMATS`, whatever its name says.
     long_side: how many pixels are enough for the longer side. A JPEG that has
       at least twice as many is decoded at 1/2, 1/4 or 1/8, by leaving out
-      the fine frequencies of its cosine transform: 4 times as fast at 1/4.
+      the fine frequencies of its cosine transform.
 
   Raises:
     RejectedError: `not_an_image` where no decoder knows it, `too_large` above
@@ -250,7 +250,7 @@ def _turned(image: Image.Image) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int | None:
   if image.format == "JPEG" and not {"exif", "xmp"} & set(image.info):
-    return None  # Looking anyway takes a twentieth of decoding.
+    return None  # Looking anyway costs time.
   try:
     return image.getexif().get(_ORIENTATION)
   except Exception:  # Decoders raise anything on hostile bytes.

@@ -2,7 +2,7 @@
 
 `prepare` hands the files to `photo_worker` in threads and keeps the crops in
 an unnamed temporary file; memory holds the rows and what near-duplicates are
-known by, 3 kB a photo. The splits are known only when all have been seen.
+known by, 10 kB a photo. The splits are known only when all have been seen.
 
   prepared = prepare(manual_dir, settings, work_dir=data_dir / "your_face")
   for row in prepared.members("train"):
