@@ -3,7 +3,13 @@
 python -m export.export_tflite --workdir=W --data_dir=D --output_dir=E
 """
 
-from yourface_tfds import cli, export_lib, input_pipeline, workdir
+from yourface_tfds import (
+  built_dataset,
+  cli,
+  export_lib,
+  input_pipeline,
+  workdir,
+)
 
 _WORKDIR = cli.workdir_flag()
 _DATA_DIR = cli.data_dir_flag()
@@ -14,7 +20,7 @@ _OUTPUT_DIR = cli.output_dir_flag("your_face_float32.tflite and labels.json")
 def main(argv: list[str]) -> None:
   """Writes E/your_face_float32.tflite and E/labels.json."""
   cli.no_arguments(argv)
-  dataset = input_pipeline.open_dataset(_DATA_DIR.value, _CONFIG.value)
+  dataset = built_dataset.open_dataset(_DATA_DIR.value, _CONFIG.value)
   model, _ = workdir.load_model(_WORKDIR.value, dataset.image_size)
   path = f"{_OUTPUT_DIR.value}/your_face_float32.tflite"
   faces = input_pipeline.sample_faces(dataset, "train", 16)

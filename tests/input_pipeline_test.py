@@ -9,19 +9,19 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from yourface_tfds import cli, input_pipeline, labels
+from yourface_tfds import built_dataset, cli, input_pipeline, labels
 
 _CONFIGS = ("jpeg-image_size_32", "raw-image_size_32")
 
 
 @pytest.fixture(params=_CONFIGS, scope="module")
 def dataset(tiny_data_dir, request):
-  return input_pipeline.open_dataset(tiny_data_dir, request.param)
+  return built_dataset.open_dataset(tiny_data_dir, request.param)
 
 
 @pytest.fixture(scope="module")
 def raw(tiny_data_dir):
-  return input_pipeline.open_dataset(tiny_data_dir, "raw-image_size_32")
+  return built_dataset.open_dataset(tiny_data_dir, "raw-image_size_32")
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_open_dataset_describes_it(dataset):
 
 @pytest.mark.parametrize("config", ["jpeg", "mine"])
 def test_open_dataset_where_nothing_is(tmp_path, config):
-  assert _message(input_pipeline.open_dataset, tmp_path, config) == (
+  assert _message(built_dataset.open_dataset, tmp_path, config) == (
     f"--data_dir: no dataset your_face/{config} in {str(tmp_path)!r}; build it "
     f"with: tfds build builders/your_face --config={config} --manual_dir=M "
     f"--data_dir={tmp_path}"
@@ -81,7 +81,7 @@ def test_open_dataset_where_nothing_is(tmp_path, config):
 
 
 def test_open_dataset_without_this_config(tiny_data_dir):
-  assert _message(input_pipeline.open_dataset, tiny_data_dir, "raw") == (
+  assert _message(built_dataset.open_dataset, tiny_data_dir, "raw") == (
     f"--data_dir: no dataset your_face/raw in {str(tiny_data_dir)!r}; build it "
     "with: tfds build builders/your_face --config=raw --manual_dir=M "
     f"--data_dir={tiny_data_dir}"
@@ -95,7 +95,7 @@ def test_open_dataset_of_something_else(copied, tmp_path):
   stored["picture"] = stored.pop("image")
   del stored["job"]
   path.write_text(json.dumps(features))
-  message = _message(input_pipeline.open_dataset, tmp_path, "raw-image_size_32")
+  message = _message(built_dataset.open_dataset, tmp_path, "raw-image_size_32")
   assert message == (
     f"{copied}: no image, job; this was built by something else, build "
     "it again with builders/your_face"
@@ -104,7 +104,7 @@ def test_open_dataset_of_something_else(copied, tmp_path):
 
 def test_open_dataset_with_other_labels(copied, tmp_path):
   (copied / "job.labels.txt").write_text("actor\ndancer\n")
-  message = _message(input_pipeline.open_dataset, tmp_path, "raw-image_size_32")
+  message = _message(built_dataset.open_dataset, tmp_path, "raw-image_size_32")
   assert message == (
     f"{copied}: job holds actor, dancer; this version knows actor, singer; "
     "build it again"
@@ -210,7 +210,7 @@ def test_raw_and_jpeg_hold_the_same(tiny_data_dir):
   jpeg, raw = (
     _columns(
       input_pipeline.make_for_eval(
-        input_pipeline.open_dataset(tiny_data_dir, config),
+        built_dataset.open_dataset(tiny_data_dir, config),
         "test",
         batch_size=5,
       )

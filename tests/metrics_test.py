@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from yourface_tfds import input_pipeline, labels, metrics, models
+from yourface_tfds import built_dataset, input_pipeline, labels, metrics, models
 
 
 @pytest.fixture(scope="module")
 def dataset(tiny_data_dir):
-  return input_pipeline.open_dataset(tiny_data_dir, "raw-image_size_32")
+  return built_dataset.open_dataset(tiny_data_dir, "raw-image_size_32")
 
 
 class _Brightness(keras.layers.Layer):
@@ -161,7 +161,7 @@ def test_majority_of_a_head_without_labels(
     for i, example in enumerate(tiny_examples["train"][:6])
   ]
   config = write_dataset(tmp_path, {"train": train})
-  dataset = input_pipeline.open_dataset(tmp_path, config)
+  dataset = built_dataset.open_dataset(tmp_path, config)
   got = metrics.majority_classes(dataset)
   assert got["job"] == labels.UNKNOWN
   assert got["face_type"] == 7

@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from yourface_tfds import (
+  built_dataset,
   cli,
   input_pipeline,
   labels,
@@ -52,7 +53,7 @@ def _settings(**changes):
 
 @pytest.fixture(scope="module")
 def dataset(tiny_data_dir):
-  return input_pipeline.open_dataset(tiny_data_dir, "raw-image_size_32")
+  return built_dataset.open_dataset(tiny_data_dir, "raw-image_size_32")
 
 
 _LEARNT = {"model": "small_cnn", "epochs": 8}
@@ -73,7 +74,7 @@ def _message(function, *args, **kwargs):
 
 def _written(write_dataset, tmp_path, examples):
   config = write_dataset(tmp_path / "data", examples)
-  return input_pipeline.open_dataset(tmp_path / "data", config)
+  return built_dataset.open_dataset(tmp_path / "data", config)
 
 
 def _state(folder):
@@ -191,7 +192,7 @@ def tiny(images, weights):
 models.BACKBONES["tiny"] = tiny
 tf.config.experimental.enable_op_determinism()
 data_dir, whole, parts = sys.argv[1:]
-dataset = input_pipeline.open_dataset(data_dir, "jpeg-image_size_32")
+dataset = built_dataset.open_dataset(data_dir, "jpeg-image_size_32")
 settings = workdir.TrainSettings(
   model="tiny", image_size=32, batch_size=16, epochs=3, seed=5
 )
@@ -277,7 +278,7 @@ def test_other_settings_are_refused(
 
 def test_other_data_is_refused(trained, tiny_data_dir):
   folder, _ = trained
-  jpeg = input_pipeline.open_dataset(tiny_data_dir, "jpeg-image_size_32")
+  jpeg = built_dataset.open_dataset(tiny_data_dir, "jpeg-image_size_32")
   assert _message(train_lib.train, jpeg, _settings(**_LEARNT), folder) == (
     f"--workdir: {folder} holds a run with dataset="
     "'your_face/raw-image_size_32/1.0.0', this one has "

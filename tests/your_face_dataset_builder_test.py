@@ -20,7 +20,7 @@ from builders.your_face import your_face_dataset_builder as builder_module
 from tests import drawn
 from yourface_tfds import (
   build_settings,
-  input_pipeline,
+  built_dataset,
   labels,
   people,
   prepare,
@@ -384,7 +384,7 @@ def test_a_config_of_ones_own(manual_dir, tmp_path):
   folders = list((tmp_path / "your_face").glob("raw-*"))
   assert [folder.name for folder in folders] == ["raw-image_size_64-margin_1.5"]
   loaded = load(f"your_face/{folders[0].name}", data_dir=tmp_path)
-  dataset = input_pipeline.open_dataset(tmp_path, folders[0].name)
+  dataset = built_dataset.open_dataset(tmp_path, folders[0].name)
   assert (dataset.image_size, dataset.is_raw) == (64, True)
   assert (dataset.margin, dataset.min_score) == (1.5, 0.9)
   assert next(iter(loaded["train"]))["image"].shape == (64, 64, 3)

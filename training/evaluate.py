@@ -8,7 +8,7 @@ from typing import TextIO
 
 from absl import flags
 
-from yourface_tfds import cli, input_pipeline, metrics, workdir
+from yourface_tfds import built_dataset, cli, metrics, workdir
 
 _DATA_DIR = cli.data_dir_flag()
 _CONFIG = cli.config_flag()
@@ -25,7 +25,7 @@ _JSON = cli.json_flag()
 def main(argv: list[str]) -> None:
   """Prints a table a split and writes evaluate_<split>.json to the workdir."""
   cli.no_arguments(argv)
-  dataset = input_pipeline.open_dataset(_DATA_DIR.value, _CONFIG.value)
+  dataset = built_dataset.open_dataset(_DATA_DIR.value, _CONFIG.value)
   splits = _SPLIT.value
   if not flags.FLAGS["split"].present:
     splits = [split for split in splits if dataset.has_split(split)] or splits

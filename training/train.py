@@ -7,7 +7,7 @@ The same command again continues after the last whole epoch.
 
 from absl import flags
 
-from yourface_tfds import cli, input_pipeline, models, train_lib, workdir
+from yourface_tfds import built_dataset, cli, models, train_lib, workdir
 
 _DEFAULT = workdir.TrainSettings()
 
@@ -39,7 +39,7 @@ _SEED = cli.seed_flag(_DEFAULT.seed)
 def main(argv: list[str]) -> None:
   """Trains and says what came out."""
   cli.no_arguments(argv)
-  dataset = input_pipeline.open_dataset(_DATA_DIR.value, _CONFIG.value)
+  dataset = built_dataset.open_dataset(_DATA_DIR.value, _CONFIG.value)
   settings = workdir.TrainSettings(
     model=_MODEL.value,
     weights=_WEIGHTS.value,

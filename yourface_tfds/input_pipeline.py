@@ -1,236 +1,246 @@
-"""From TFRecord shards to batches of uint8 images and labels.
+"""From the shards of `tfds build` to batches of uint8 images and labels.
 
-Reads what `tfds build` wrote, whatever wrote the builder's code: no builder
-module is imported. The stock record path, tuned: records are shuffled while
-still serialized (a JPEG face is 11 kB, decoded 67.5 kB), and each batch is
-parsed and decoded in one call, which beats `tfds.load` about 1.8 times.
-
-  dataset = input_pipeline.open_dataset(data_dir, "jpeg")
+  dataset = built_dataset.open_dataset(data_dir, "raw")
   for batch in input_pipeline.make_for_train(
-      dataset, batch_size=64, seed=0, epoch=3):
-    batch["image"]   # uint8[64, 150, 150, 3], 0..255
-    batch["gender"]  # int64[64], -1 where unknown
+      dataset, batch_size=256, seed=0, epochs=30):
+    batch["image"]   # uint8[256, 150, 150, 3], 0..255
+    batch["gender"]  # int64[256], -1 where unknown
+
+Each epoch is a random permutation of all examples that depends on (seed, epoch)
+alone; nothing is buffered for it. The fast path reads local shards by their
+index (`record_index`, `batch_reader`); where that cannot be, TensorFlow's own
+operations give the same elements (`stock_input`).
 """
 
-import dataclasses
-import os
-from typing import Any
+import contextlib
+import functools
+import re
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
+from absl import logging
 
-from yourface_tfds import cli, labels
+from yourface_tfds import (
+  batch_reader,
+  built_dataset,
+  cli,
+  fast_input,
+  labels,
+  stock_input,
+  tfrecord,
+)
 
-NAME = "your_face"
-"""The dataset's name, its folder under `data_dir`."""
+PATHS = ("auto", "fast", "stock")
+"""How shards are read: auto takes the fast path where it can."""
 
-SHUFFLE_BUFFER = 10_000
-"""Records held for shuffling: 110 MB of JPEG, 675 MB of raw faces."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Dataset:
-  """A built dataset, opened for reading.
-
-  Attributes:
-    info: TFDS's description: features, splits, shards.
-    image_size: side of the images in pixels.
-    is_raw: whether images are stored as plain uint8 instead of JPEG.
-    margin, min_score: how its faces were cut out, see
-      `build_settings.BuildSettings`.
-  """
-
-  info: tfds.core.DatasetInfo
-  image_size: int
-  is_raw: bool
-  margin: float
-  min_score: float
-
-  def num_examples(self, split: str) -> int:
-    """Returns the number of examples of a split, `train[:10%]` included."""
-    self._check_split(split)
-    return self.info.splits[split].num_examples
-
-  def has_split(self, split: str) -> bool:
-    """Returns whether the split exists."""
-    return split.partition("[")[0] in self.info.splits
-
-  def records(self, split: str) -> tf.data.Dataset:
-    """Returns the serialized `tf.train.Example`s of a split, in shard order."""
-    self._check_split(split)
-    parts = [
-      tf.data.TFRecordDataset(part.filename).skip(part.skip).take(part.take)
-      for part in self.info.splits[split].file_instructions
-    ]
-    if not parts:
-      raise cli.UserError(
-        f"--split: got {split!r}, which holds no example of "
-        f"{self.info.full_name}"
-      )
-    records = parts[0]
-    for part in parts[1:]:
-      records = records.concatenate(part)
-    return records
-
-  def _check_split(self, split: str) -> None:
-    if not self.has_split(split):
-      raise cli.UserError(
-        f"--split: got {split!r}, allowed: {', '.join(self.info.splits)} "
-        f"(splits of {self.info.full_name})"
-      )
-
-
-def open_dataset(data_dir: str | os.PathLike[str], config: str) -> Dataset:
-  """Opens a dataset that `tfds build` wrote.
-
-  Args:
-    data_dir: the same as for `tfds build`.
-    config: its config, for example `jpeg`.
-
-  Raises:
-    UserError: there is no such dataset, or it is no your_face.
-  """
-  try:
-    builder = tfds.builder(f"{NAME}/{config}", data_dir=os.fspath(data_dir))
-    if not builder.is_prepared():
-      # Where the builder's code is imported, TFDS knows it before it is built.
-      raise tfds.core.DatasetNotFoundError(f"{builder.data_path} is not built")
-  except (tfds.core.DatasetNotFoundError, ValueError) as error:
-    raise cli.UserError(
-      f"--data_dir: no dataset {NAME}/{config} in {os.fspath(data_dir)!r}; "
-      "build it with: tfds build builders/your_face --config="
-      f"{config} --manual_dir=M --data_dir={os.fspath(data_dir)}"
-    ) from error
-  features: Any = builder.info.features or {}
-  missing = {"image", "person", "photo", *labels.HEADS} - set(features)
-  metadata: Any = builder.info.metadata or {}
-  missing |= {"margin", "min_score"} - set(metadata)
-  if missing:
-    raise cli.UserError(
-      f"{builder.data_path}: no {', '.join(sorted(missing))}; this was "
-      "built by something else, build it again with builders/your_face"
-    )
-  for head, vocabulary in labels.HEADS.items():
-    names = tuple(features[head].names)
-    if names != vocabulary.names:
-      raise cli.UserError(
-        f"{builder.data_path}: {head} holds {', '.join(names)}; this version "
-        f"knows {', '.join(vocabulary.names)}; build it again"
-      )
-  return Dataset(
-    info=builder.info,
-    image_size=features["image"].shape[0],
-    is_raw=not isinstance(features["image"], tfds.features.Image),
-    margin=metadata["margin"],
-    min_score=metadata["min_score"],
-  )
+ReadSettings = batch_reader.ReadSettings
+_DEFAULT = ReadSettings()
 
 
 def make_for_train(
-  dataset: Dataset, *, batch_size: int, seed: int, epoch: int
+  dataset: built_dataset.Dataset,
+  *,
+  batch_size: int,
+  seed: int,
+  epoch: int = 0,
+  epochs: int = 1,
+  start_step: int = 0,
+  split: str = "train",
+  drop_remainder: bool = False,
+  input_context: tf.distribute.InputContext | None = None,
+  settings: ReadSettings = _DEFAULT,
+  path: str = "auto",
 ) -> tf.data.Dataset:
-  """Returns one epoch of the train split.
+  """Returns epochs of a split, each in an order of its own.
 
-  The order depends on (seed, epoch) alone. The last batch may be smaller.
+  The order depends on (seed, epoch) alone: not on the batch size, the machine
+  or the number of workers. `(seed, epoch, step)` is all the state there is:
+  `start_step`, or a `tf.train.Checkpoint` of the iterator (below 1 kB), goes
+  on with exactly the batch that would have come. (On the stock path, a
+  checkpoint holds its shuffle buffer.)
 
   Args:
-    dataset: from `open_dataset`.
-    batch_size: images a batch.
+    dataset: from `built_dataset.open_dataset`.
+    batch_size: images a batch; of each worker, if there are several.
     seed: of the run, 0 or more.
-    epoch: which epoch, from 0.
+    epoch: the first epoch, from 0.
+    epochs: how many.
+    start_step: batches of the first epoch that are left out; may reach into
+      later ones.
+    split: or a slice of one, `train[:10%]`.
+    drop_remainder: whether the last batch of each epoch is left out if it is
+      smaller.
+    input_context: which worker this is, see
+      `tf.distribute.Strategy.distribute_datasets_from_function`. Together the
+      workers have, step by step, the batches of a single one.
+    settings: how records are read.
+    path: one of `PATHS`. For `Dataset.apply` of tf.data service, "stock":
+      other processes do not have our reader.
 
   Returns:
     Batches of image, uint8[batch, size, size, 3], and int64[batch] per head.
+
+  Raises:
+    UserError: there is no such split, it has fewer examples than a batch, or
+      the path cannot be taken.
+    tfrecord.CorruptError: a shard is damaged.
+    OSError: a shard is missing.
   """
-  count = dataset.num_examples("train")
-  records = dataset.records("train").shuffle(
-    min(count, SHUFFLE_BUFFER), seed=(seed << 20) + epoch
+  plan = fast_input.Plan(
+    numbers=dataset.numbers(split),
+    batch_size=batch_size,
+    seed=seed,
+    epoch=epoch,
+    epochs=epochs,
+    start_step=start_step,
+    drop_remainder=drop_remainder,
+    workers=input_context.num_input_pipelines if input_context else 1,
+    worker=input_context.input_pipeline_id if input_context else 0,
   )
-  keys = ("image", *labels.HEADS)
-  return _batches(dataset, records, keys, batch_size)
+  together = batch_size * plan.workers
+  if together > len(plan.numbers):
+    raise cli.UserError(
+      f"--batch_size: got {together}, allowed: at most the "
+      f"{len(plan.numbers)} examples of {split} in {dataset.info.full_name}"
+    )
+  return _make(dataset, split, plan, settings, path, with_strings=False)
 
 
 def make_for_eval(
-  dataset: Dataset, split: str, *, batch_size: int
+  dataset: built_dataset.Dataset,
+  split: str,
+  *,
+  batch_size: int,
+  settings: ReadSettings = _DEFAULT,
+  path: str = "auto",
 ) -> tf.data.Dataset:
   """Returns a split once, in its stored order.
 
   Returns:
     As `make_for_train`, and string[batch] person and photo.
   """
-  keys = ("image", "person", "photo", *labels.HEADS)
-  return _batches(dataset, dataset.records(split), keys, batch_size)
+  plan = fast_input.Plan(numbers=dataset.numbers(split), batch_size=batch_size)
+  return _make(dataset, split, plan, settings, path, with_strings=True)
 
 
-def class_counts(dataset: Dataset, split: str) -> dict[str, np.ndarray]:
+def _make(
+  dataset: built_dataset.Dataset,
+  split: str,
+  plan: fast_input.Plan,
+  settings: ReadSettings,
+  path: str,
+  *,
+  with_strings: bool,
+) -> tf.data.Dataset:
+  if path not in PATHS:
+    raise cli.UserError(f"path: got {path!r}, allowed: {', '.join(PATHS)}")
+  compression, obstacle = _obstacle(dataset, split)
+  if obstacle and path == "fast":
+    raise cli.UserError(f"path: got 'fast', but {obstacle}; give 'auto'")
+  if obstacle and path == "auto":
+    _log_once(
+      f"{dataset.info.full_name}: {obstacle}; read by TensorFlow's own "
+      "operations, which are slower and shuffle through a buffer of "
+      f"{stock_input.SHUFFLE_BUFFER:,} records"
+    )
+  if obstacle or path == "stock":
+    return stock_input.make(
+      dataset.parts(split),
+      dataset.layout,
+      plan,
+      compression=compression,
+      with_strings=with_strings,
+      fast_dct=settings.fast_dct,
+    )
+  reader = dataset.reader(split, settings)
+  return fast_input.make(
+    reader, dataset.layout, plan, with_strings=with_strings
+  )
+
+
+def _obstacle(dataset: built_dataset.Dataset, split: str) -> tuple[str, str]:
+  """Returns the compression of the shards, and why not the fast path."""
+  for path, *_ in dataset.parts(split):
+    with tf.io.gfile.GFile(path, "rb") as file:
+      compression = tfrecord.compression(file.read(tfrecord.HEADER))
+    if "://" in path:
+      return compression, f"the shards are not on a local disk ({path})"
+    if compression:
+      return compression, f"the shards are compressed ({compression})"
+  return "", ""
+
+
+@functools.cache
+def _log_once(text: str) -> None:
+  logging.warning(text)
+
+
+def to_device(batches: tf.data.Dataset) -> tf.data.Dataset:
+  """Has the next two batches copied to the GPU ahead of time, if there is one.
+
+  As uint8, a quarter of the bytes of float32.
+  """
+  gpus = tf.config.list_logical_devices("GPU")
+  if not gpus:
+    return batches
+  copy = tf.data.experimental.prefetch_to_device(gpus[0].name, buffer_size=2)
+  return batches.apply(copy)
+
+
+def class_counts(
+  dataset: built_dataset.Dataset, split: str
+) -> dict[str, np.ndarray]:
   """Returns how often each known class occurs: head -> int64[classes]."""
-  spec = {head: tf.io.FixedLenFeature([], tf.int64) for head in labels.HEADS}
   counts = {
     head: np.zeros(len(vocabulary.names), np.int64)
     for head, vocabulary in labels.HEADS.items()
   }
-  for records in dataset.records(split).batch(1024):
-    for head, indices in tf.io.parse_example(records, spec).items():
-      known = indices.numpy()[indices.numpy() >= 0]
-      counts[head] += np.bincount(known, minlength=len(counts[head]))
+  for head, known in _known_labels(dataset, split):
+    counts[head] += np.bincount(known, minlength=len(counts[head]))
   return counts
 
 
-def sample_faces(dataset: Dataset, split: str, count: int) -> np.ndarray:
+def _known_labels(
+  dataset: built_dataset.Dataset, split: str
+) -> Iterator[tuple[str, np.ndarray]]:
+  if _obstacle(dataset, split)[1]:
+    for batch in make_for_eval(dataset, split, batch_size=64):
+      for head in labels.HEADS:
+        values = batch[head].numpy()
+        yield head, values[values >= 0]
+    return
+  stored = dataset.index(split)["labels"][dataset.numbers(split)]
+  for head, values in zip(labels.HEADS, stored.T, strict=True):
+    yield head, values[values >= 0]
+
+
+def sample_faces(
+  dataset: built_dataset.Dataset, split: str, count: int
+) -> np.ndarray:
   """Returns the first images of a split: uint8[at most count, S, S, 3]."""
   batches = make_for_eval(dataset, split, batch_size=count)
   return next(iter(batches))["image"].numpy()
 
 
-def _batches(
-  dataset: Dataset,
-  records: tf.data.Dataset,
-  keys: tuple[str, ...],
-  batch_size: int,
-) -> tf.data.Dataset:
-  spec = {
-    key: tf.io.FixedLenFeature(
-      [], tf.int64 if key in labels.HEADS else tf.string
-    )
-    for key in keys
-  }
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+  """Turns what TensorFlow makes of a reader's error back into one line.
 
-  def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    batch = tf.io.parse_example(serialized, spec)
-    batch["image"] = decode_images(
-      batch["image"], size=dataset.image_size, is_raw=dataset.is_raw
-    )
-    return batch
-
-  # Two calls ahead: more would hold more batches (17 MB of 256 faces each).
-  # AUTOTUNE is off the table, see tensorflow#33516 and horovod#4296.
-  return (
-    records.batch(batch_size)
-    .map(parse, num_parallel_calls=2, deterministic=True)
-    .prefetch(2)
-  )
-
-
-def decode_images(encoded: tf.Tensor, *, size: int, is_raw: bool) -> tf.Tensor:
-  """Decodes a batch of stored images.
-
-  Args:
-    encoded: string[batch], JPEG or plain uint8.
-    size: side of every image, pixels.
-    is_raw: which of the two.
-
-  Returns:
-    uint8[batch, size, size, 3], 0..255.
+  Raises:
+    tfrecord.CorruptError: where the reader raised one inside tf.data, or
+      TensorFlow found a damaged record.
   """
-  if is_raw:
-    pixels = tf.io.decode_raw(encoded, tf.uint8, fixed_length=size * size * 3)
-    return tf.reshape(pixels, [-1, size, size, 3])
-
-  def decode(data: tf.Tensor) -> tf.Tensor:
-    # INTEGER_ACCURATE equals Pillow's pixels and costs no time; TensorFlow's
-    # default is up to two levels off.
-    image = tf.io.decode_jpeg(data, 3, dct_method="INTEGER_ACCURATE")
-    return tf.ensure_shape(image, [size, size, 3])
-
-  return tf.map_fn(decode, encoded, fn_output_signature=tf.uint8)
+  try:
+    yield
+  except (
+    tf.errors.InvalidArgumentError,
+    tf.errors.DataLossError,
+    tf.errors.UnknownError,
+  ) as error:
+    text = re.search(r"CorruptError: (.*)", error.message)
+    if text is None and not isinstance(error, tf.errors.DataLossError):
+      raise
+    raise tfrecord.CorruptError(
+      text[1] if text else cli.one_line(error)
+    ) from error

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from yourface_tfds import input_pipeline, labels
+from yourface_tfds import built_dataset, input_pipeline, labels
 
 BOOTSTRAP_DRAWS = 2000
 
@@ -50,7 +50,7 @@ def cluster_interval(
 
 def predict(
   model: keras.Model,
-  dataset: input_pipeline.Dataset,
+  dataset: built_dataset.Dataset,
   split: str,
   *,
   batch_size: int = 64,
@@ -82,7 +82,7 @@ def predict(
   return result
 
 
-def majority_classes(dataset: input_pipeline.Dataset) -> dict[str, int]:
+def majority_classes(dataset: built_dataset.Dataset) -> dict[str, int]:
   """Returns train's most frequent known class of each head, -1 if none is."""
   if not dataset.has_split("train"):
     return dict.fromkeys(labels.HEADS, labels.UNKNOWN)
@@ -130,7 +130,7 @@ def score(
 
 
 def evaluate(
-  model: keras.Model, dataset: input_pipeline.Dataset, split: str
+  model: keras.Model, dataset: built_dataset.Dataset, split: str
 ) -> dict[str, Any]:
   """Returns the figures of a model on a split, ready for JSON."""
   predictions = predict(model, dataset, split)

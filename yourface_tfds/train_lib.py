@@ -17,7 +17,14 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from yourface_tfds import augment, cli, input_pipeline, losses, models
+from yourface_tfds import (
+  augment,
+  built_dataset,
+  cli,
+  input_pipeline,
+  losses,
+  models,
+)
 from yourface_tfds import workdir as run_dir
 
 
@@ -31,7 +38,7 @@ class Trainer:
 
   def __init__(
     self,
-    dataset: input_pipeline.Dataset,
+    dataset: built_dataset.Dataset,
     settings: run_dir.TrainSettings,
     workdir: pathlib.Path,
   ) -> None:
@@ -168,14 +175,14 @@ def _shown(figures: Mapping[str, float]) -> dict[str, str]:
 
 
 def train(
-  dataset: input_pipeline.Dataset,
+  dataset: built_dataset.Dataset,
   settings: run_dir.TrainSettings,
   workdir: str | os.PathLike[str],
 ) -> dict[str, Any]:
   """Trains, or continues, until `settings.epochs` are done.
 
   Args:
-    dataset: from `input_pipeline.open_dataset`.
+    dataset: from `built_dataset.open_dataset`.
     settings: of the run; those of an existing workdir must be the same.
     workdir: made if missing.
 

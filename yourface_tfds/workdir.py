@@ -13,7 +13,7 @@ import pathlib
 
 import keras
 
-from yourface_tfds import cli, input_pipeline, models
+from yourface_tfds import built_dataset, cli, models
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class TrainSettings:
 
 
 def claim(
-  dataset: input_pipeline.Dataset,
+  dataset: built_dataset.Dataset,
   settings: TrainSettings,
   workdir: pathlib.Path,
 ) -> None:

@@ -1,0 +1,265 @@
+"""Batches of images straight from the shards in the page cache.
+
+  reader = BatchReader(shards, rows, layout)
+  buffers = batch_buffers.BatchBuffers(256, layout.size)
+  batch = reader.read(np.array([17, 4, 99]), buffers)   # in any order
+  batch.images   # uint8[3, S, S, 3]
+
+Plain faces are copied by one call of NumPy, JPEGs are decoded by several
+threads; neither holds Python's lock meanwhile. Nothing is kept between batches
+but the buffers.
+"""
+
+import concurrent.futures
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import simplejpeg
+
+from yourface_tfds import batch_buffers, record_index, shard_file, tfrecord
+
+VERIFY = ("first", "always", "never")
+"""When the checksum of a record is verified as it is read."""
+
+_ROWS_A_TASK = 16  # JPEGs that a thread decodes at a time, about 2 ms.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReadSettings:
+  """How records are read.
+
+  Attributes:
+    verify: "first": the first time this reader reads it; "always"; "never".
+      All were verified when the index was made.
+    fast_dct: decode JPEGs with libjpeg's quicker, less exact DCT; else pixels
+      equal Pillow's.
+    threads: that decode JPEGs; 0: one a core.
+  """
+
+  verify: str = "first"
+  fast_dct: bool = False
+  threads: int = 0
+
+  def __post_init__(self) -> None:
+    """Raises ValueError if `verify` is none of `VERIFY`."""
+    if self.verify not in VERIFY:
+      raise ValueError(
+        f"verify: got {self.verify!r}, allowed: {', '.join(VERIFY)}"
+      )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Batch:
+  """What was read.
+
+  Attributes:
+    images: uint8[n, S, S, 3], 0..255.
+    labels: int64[n, heads], -1 where unknown.
+    strings: object[n] of bytes for each text feature; empty if not asked for.
+  """
+
+  images: np.ndarray
+  labels: np.ndarray
+  strings: tuple[np.ndarray, ...]
+
+
+class _Records:
+  """The rows of a batch as lists: NumPy's scalars are slower than ints."""
+
+  def __init__(self, rows: np.ndarray) -> None:
+    starts = rows["offset"] + tfrecord.HEADER + rows["image"][:, 0]
+    self.shards: list[int] = rows["shard"].tolist()
+    self.offsets: list[int] = rows["offset"].tolist()
+    self.lengths: list[int] = rows["length"].tolist()
+    self.image_starts: list[int] = starts.tolist()
+    self.image_lengths: list[int] = rows["image"][:, 1].tolist()
+    self.strings: np.ndarray = rows["strings"]
+
+
+class BatchReader:
+  """Reads records by number. May be used by several threads at a time."""
+
+  def __init__(
+    self,
+    shards: Sequence[record_index.Shard],
+    rows: np.ndarray,
+    layout: record_index.Layout,
+    settings: ReadSettings,
+  ) -> None:
+    """Opens the shards.
+
+    Args:
+      shards: the files that the rows point into.
+      rows: of `record_index.open_index`.
+      layout: of the records.
+      settings: how.
+
+    Raises:
+      OSError: a shard is missing.
+    """
+    self._rows = rows
+    self._layout = layout
+    self._settings = settings
+    self._files = [
+      shard_file.ShardFile(shard.path, is_mapped=layout.is_raw)
+      for shard in shards
+    ]
+    # A byte a record: the only memory that grows with the data.
+    self._read_before = np.zeros(len(rows), np.bool_)
+    self._exceeds_memory = _exceeds_memory(self._files)
+    self._threads = None
+    if not layout.is_raw:
+      self._threads = concurrent.futures.ThreadPoolExecutor(
+        settings.threads or len(os.sched_getaffinity(0)), "decode"
+      )
+
+  def read(
+    self,
+    numbers: np.ndarray,
+    buffers: batch_buffers.BatchBuffers,
+    *,
+    with_strings: bool = False,
+  ) -> Batch:
+    """Reads records.
+
+    Args:
+      numbers: int64[n], which.
+      buffers: for at least n images, which take them.
+      with_strings: whether the text features are read too.
+
+    Raises:
+      tfrecord.CorruptError: a checksum differs, a JPEG cannot be decoded, or a
+        shard has become shorter.
+    """
+    rows = self._rows[numbers]
+    for file in self._files:
+      file.check()
+    images = buffers.lend(len(rows))
+    records = _Records(rows)
+    unread = np.flatnonzero(~self._read_before[numbers]).tolist()
+    # Perhaps not read from the disk either: all are asked for at once, before
+    # the first is waited for. 2 microseconds each.
+    for i in range(len(rows)) if self._exceeds_memory else unread:
+      file = self._files[records.shards[i]]
+      file.will_need(records.image_starts[i], records.image_lengths[i])
+    verify = {
+      "first": unread,
+      "always": range(len(rows)),
+      "never": (),
+    }[self._settings.verify]
+    if self._threads is None:
+      self._copy(records, images, verify)
+    else:
+      self._decode(records, images, verify)
+    strings = tuple(
+      self._strings(records, which)
+      for which in range(len(self._layout.strings) if with_strings else 0)
+    )
+    self._read_before[numbers] = True
+    labels = rows["labels"].astype(np.int64)
+    return Batch(images=images, labels=labels, strings=strings)
+
+  def _copy(
+    self, records: _Records, images: np.ndarray, verify: Sequence[int]
+  ) -> None:
+    """Copies plain images from the mapped shards."""
+    files, shards = self._files, records.shards
+    size = self._layout.size**2 * 3
+    starts = records.image_starts
+    np.concatenate(
+      [
+        files[shard].data[start : start + size]
+        for shard, start in zip(shards, starts, strict=True)
+      ],
+      out=images.reshape(-1),
+    )
+    for i in verify:
+      file, offset = files[shards[i]], records.offsets[i]
+      begin = offset + tfrecord.HEADER
+      end = begin + records.lengths[i]
+      copied = images[i].reshape(-1)
+      copied.flags.writeable = False
+      # The copy is still in the processor's cache, and it is what is handed on.
+      found = tfrecord.masked_crc(
+        file.data[begin : starts[i]],
+        copied,
+        file.data[starts[i] + size : end],
+      )
+      if found != tfrecord.stored_crc(file.data, end):
+        raise self._corrupt(file, offset)
+
+  def _decode(
+    self, records: _Records, images: np.ndarray, verify: Sequence[int]
+  ) -> None:
+    """Decodes JPEGs, several threads a batch."""
+    checked = frozenset(verify)
+    threads: Any = self._threads
+    tasks = [
+      threads.submit(
+        self._decode_some,
+        records,
+        images,
+        checked,
+        range(start, min(start + _ROWS_A_TASK, len(images))),
+      )
+      for start in range(0, len(images), _ROWS_A_TASK)
+    ]
+    concurrent.futures.wait(tasks)
+    for task in tasks:
+      task.result()
+
+  def _decode_some(
+    self,
+    records: _Records,
+    images: np.ndarray,
+    verify: frozenset[int],
+    which: range,
+  ) -> None:
+    fast = self._settings.fast_dct
+    for i in which:
+      file, offset = self._files[records.shards[i]], records.offsets[i]
+      length = records.lengths[i]
+      record = file.payload(offset, length)
+      if i in verify:
+        found = tfrecord.masked_crc(record[:length])
+        if found != tfrecord.stored_crc(record, length):
+          raise self._corrupt(file, offset)
+      start = records.image_starts[i] - offset - tfrecord.HEADER
+      stop = start + records.image_lengths[i]
+      try:
+        simplejpeg.decode_jpeg(
+          record[start:stop],
+          "RGB",
+          fastdct=fast,
+          buffer=images[i],
+        )
+      except ValueError as error:
+        raise self._corrupt(file, offset, f"its JPEG: {error}") from error
+
+  def _strings(self, records: _Records, which: int) -> np.ndarray:
+    found = np.empty(len(records.offsets), object)
+    for i, (start, length) in enumerate(records.strings[:, which].tolist()):
+      file = self._files[records.shards[i]]
+      begin = records.offsets[i] + tfrecord.HEADER + start
+      found[i] = file.bytes_at(begin, length)
+    return found
+
+  def _corrupt(
+    self,
+    file: shard_file.ShardFile,
+    offset: int,
+    why: str = "its checksum differs",
+  ) -> tfrecord.CorruptError:
+    shard = self._files.index(file)
+    mine = self._rows["shard"] == shard
+    number = int(np.count_nonzero(self._rows["offset"][mine] < offset))
+    return tfrecord.corrupt(file.path, number, offset, why)
+
+
+def _exceeds_memory(files: Sequence[shard_file.ShardFile]) -> bool:
+  """Returns whether the system cannot keep all files in memory."""
+  memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+  return sum(file.size for file in files) > memory / 2

@@ -1,0 +1,88 @@
+"""What a process and its children hold in memory.
+
+with memory.Peak() as peak:
+  ...
+peak.mb   # the most that was seen
+"""
+
+import pathlib
+import threading
+import time
+from typing import Any
+
+_PERIOD = 0.02  # Seconds between two looks.
+_SHARE = 0.05  # Of a core, at most, for looking.
+_CHILDREN_EVERY = 10  # Looks; a walk over all threads costs more than a look.
+
+
+def held_mb() -> float:
+  """Returns MB of anonymous and shared memory, of children too.
+
+  Files in the page cache do not count: the system takes them back when it
+  needs to.
+  """
+  return _held(_children())
+
+
+def _held(children: list[str]) -> float:
+  if not children:
+    return _sum("self", "status", ("RssAnon", "RssShmem"))
+  # A forked worker shares pages with its parent: each holds its part.
+  return sum(
+    _sum(process, "smaps_rollup", ("Pss_Anon", "Pss_Shmem"))
+    for process in ("self", *children)
+  )
+
+
+def _sum(process: str, file: str, fields: tuple[str, ...]) -> float:
+  try:
+    text = pathlib.Path("/proc", process, file).read_text()
+  except OSError:  # It has ended since.
+    return 0
+  return sum(
+    int(line.split()[1]) / 1000
+    for line in text.splitlines()
+    if line.partition(":")[0] in fields
+  )
+
+
+def _children(process: str = "self") -> list[str]:
+  """Returns the ids of all processes below one."""
+  found = []
+  for file in pathlib.Path("/proc", process, "task").glob("*/children"):
+    try:
+      ids = file.read_text().split()
+    except OSError:
+      continue
+    for child in ids:
+      found += [child, *_children(child)]
+  return found
+
+
+class Peak:
+  """Looks at the memory every 20 ms from a thread, while it is entered."""
+
+  def __init__(self) -> None:
+    self.mb = 0.0
+    self._ends = threading.Event()
+    self._thread = threading.Thread(target=self._look, daemon=True)
+
+  def __enter__(self) -> "Peak":
+    self.mb = held_mb()
+    self._thread.start()
+    return self
+
+  def __exit__(self, *error: Any) -> None:
+    self._ends.set()
+    self._thread.join()
+
+  def _look(self) -> None:
+    looks, children, pause = 0, [], 0.0
+    while not self._ends.wait(pause):
+      start = time.perf_counter()
+      # A forked worker that is overlooked hides its part of what is shared.
+      if children or looks % _CHILDREN_EVERY == 0:
+        children = _children()
+      looks += 1
+      self.mb = max(self.mb, _held(children))
+      pause = max(_PERIOD, (time.perf_counter() - start) / _SHARE)
