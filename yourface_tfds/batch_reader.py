@@ -12,6 +12,7 @@ but the buffers.
 
 import concurrent.futures
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -57,7 +58,7 @@ class Batch:
 
   Attributes:
     images: uint8[n, S, S, 3], 0..255.
-    labels: int64[n, heads], -1 where unknown.
+    labels: int64[heads, n], -1 where unknown.
     strings: object[n] of bytes for each text feature; empty if not asked for.
   """
 
@@ -67,16 +68,39 @@ class Batch:
 
 
 class _Records:
-  """The rows of a batch as lists: NumPy's scalars are slower than ints."""
+  """The rows of a batch as lists: NumPy's scalars are slower than ints.
+
+  Only what is asked for is made: a plain face that was verified before needs
+  its shard and its start, and each list costs the copy its lock.
+  """
 
   def __init__(self, rows: np.ndarray) -> None:
-    starts = rows["offset"] + tfrecord.HEADER + rows["image"][:, 0]
-    self.shards: list[int] = rows["shard"].tolist()
-    self.offsets: list[int] = rows["offset"].tolist()
-    self.lengths: list[int] = rows["length"].tolist()
-    self.image_starts: list[int] = starts.tolist()
-    self.image_lengths: list[int] = rows["image"][:, 1].tolist()
-    self.strings: np.ndarray = rows["strings"]
+    self._rows = rows
+
+  @functools.cached_property
+  def shards(self) -> list[int]:
+    return self._rows["shard"].tolist()
+
+  @functools.cached_property
+  def offsets(self) -> list[int]:
+    return self._rows["offset"].tolist()
+
+  @functools.cached_property
+  def lengths(self) -> list[int]:
+    return self._rows["length"].tolist()
+
+  @functools.cached_property
+  def image_starts(self) -> list[int]:
+    places = self._rows["image"][:, 0]
+    return (self._rows["offset"] + tfrecord.HEADER + places).tolist()
+
+  @functools.cached_property
+  def image_lengths(self) -> list[int]:
+    return self._rows["image"][:, 1].tolist()
+
+  def strings(self, which: int) -> list[tuple[int, int]]:
+    """Returns start and length of a text feature in each payload."""
+    return self._rows["strings"][:, which].tolist()
 
 
 class BatchReader:
@@ -159,7 +183,7 @@ class BatchReader:
       for which in range(len(self._layout.strings) if with_strings else 0)
     )
     self._read_before[numbers] = True
-    labels = rows["labels"].astype(np.int64)
+    labels = rows["labels"].T.astype(np.int64, order="C")
     return Batch(images=images, labels=labels, strings=strings)
 
   def _copy(
@@ -196,6 +220,9 @@ class BatchReader:
   ) -> None:
     """Decodes JPEGs, several threads a batch."""
     checked = frozenset(verify)
+    # Made here once instead of by each thread.
+    _ = records.shards, records.offsets, records.lengths
+    _ = records.image_starts, records.image_lengths
     threads: Any = self._threads
     tasks = [
       threads.submit(
@@ -241,7 +268,7 @@ class BatchReader:
 
   def _strings(self, records: _Records, which: int) -> np.ndarray:
     found = np.empty(len(records.offsets), object)
-    for i, (start, length) in enumerate(records.strings[:, which].tolist()):
+    for i, (start, length) in enumerate(records.strings(which)):
       file = self._files[records.shards[i]]
       begin = records.offsets[i] + tfrecord.HEADER + start
       found[i] = file.bytes_at(begin, length)

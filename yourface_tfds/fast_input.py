@@ -17,7 +17,9 @@ from yourface_tfds import (
   record_index,
 )
 
-_CALLS = 2  # Batches filled at a time: one a core that memory can feed.
+# Batches filled at a time. Two threads reach what memory feeds; the third fills
+# the gaps while the others wait for each other and for the consumer.
+_CALLS = 3
 _AHEAD = 1  # Finished batches waiting: 17 MB of 256 faces each.
 
 
@@ -104,7 +106,7 @@ def make(
   def read(step: np.ndarray) -> list[np.ndarray]:
     numbers = plan.records(int(step))
     batch = reader.read(numbers, buffers, with_strings=with_strings)
-    return [batch.images, *batch.labels.T, *batch.strings]
+    return [batch.images, *batch.labels, *batch.strings]
 
   def element(step: tf.Tensor) -> dict[str, tf.Tensor]:
     kinds = [tf.uint8, *[tf.int64] * len(heads), *[tf.string] * len(strings)]

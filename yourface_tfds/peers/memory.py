@@ -60,15 +60,20 @@ def _children(process: str = "self") -> list[str]:
 
 
 class Peak:
-  """Looks at the memory every 20 ms from a thread, while it is entered."""
+  """Looks at the memory every 20 ms from a thread, while it is entered.
+
+  May be entered again; the most of all times counts.
+  """
 
   def __init__(self) -> None:
     self.mb = 0.0
     self._ends = threading.Event()
-    self._thread = threading.Thread(target=self._look, daemon=True)
+    self._thread = threading.Thread()
 
   def __enter__(self) -> "Peak":
-    self.mb = held_mb()
+    self.mb = max(self.mb, held_mb())
+    self._ends.clear()
+    self._thread = threading.Thread(target=self._look, daemon=True)
     self._thread.start()
     return self
 
