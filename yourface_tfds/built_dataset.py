@@ -24,6 +24,7 @@ from yourface_tfds import (
 
 NAME = "your_face"
 """The dataset's name, its folder under `data_dir`."""
+_MAJOR = 1  # Of the versions whose examples this code reads.
 _SPLIT = re.compile(r"\w+(\[.*\])?")
 
 
@@ -176,6 +177,12 @@ def open_dataset(data_dir: str | os.PathLike[str], config: str) -> Dataset:
       "build it with: tfds build builders/your_face --config="
       f"{config} --manual_dir=M --data_dir={os.fspath(data_dir)}"
     ) from error
+  version = builder.info.version
+  if version is None or version.major != _MAJOR:
+    raise cli.UserError(
+      f"{builder.data_path}: version {version}, this code reads {_MAJOR}.*.*; "
+      "build it again with builders/your_face"
+    )
   features: Any = builder.info.features or {}
   missing = {"image", "person", "photo", *labels.HEADS} - set(features)
   metadata: Any = builder.info.metadata or {}

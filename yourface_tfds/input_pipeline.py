@@ -82,10 +82,9 @@ def make_for_train(
     Batches of image, uint8[batch, size, size, 3], and int64[batch] per head.
 
   Raises:
-    UserError: there is no such split, it has fewer examples than a batch, or
-      the path cannot be taken.
+    UserError: there is no such split, it has fewer examples than a batch, a
+      shard is missing, or the path cannot be taken.
     tfrecord.CorruptError: a shard is damaged.
-    OSError: a shard is missing.
   """
   plan = fast_input.Plan(
     numbers=dataset.numbers(split),
@@ -162,8 +161,13 @@ def _make(
 def _obstacle(dataset: built_dataset.Dataset, split: str) -> tuple[str, str]:
   """Returns the compression of the shards, and why not the fast path."""
   for path, *_ in dataset.parts(split):
-    with tf.io.gfile.GFile(path, "rb") as file:
-      compression = tfrecord.compression(file.read(tfrecord.HEADER))
+    try:
+      with tf.io.gfile.GFile(path, "rb") as file:
+        compression = tfrecord.compression(file.read(tfrecord.HEADER))
+    except tf.errors.NotFoundError as error:
+      raise cli.UserError(
+        f"{path}: is missing; build the dataset again or copy it again"
+      ) from error
     if "://" in path:
       return compression, f"the shards are not on a local disk ({path})"
     if compression:
@@ -241,6 +245,8 @@ def plain_errors() -> Iterator[None]:
     text = re.search(r"CorruptError: (.*)", error.message)
     if text is None and not isinstance(error, tf.errors.DataLossError):
       raise
+    # TensorFlow adds where in its graph the error came from.
+    plain = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", cli.one_line(error))
     raise tfrecord.CorruptError(
-      text[1] if text else cli.one_line(error)
+      text[1] if text else f"a shard: {plain}; build the dataset again"
     ) from error

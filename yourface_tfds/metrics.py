@@ -64,18 +64,20 @@ def predict(
   total = -(-dataset.num_examples(split) // batch_size)
   step = tf.function(lambda images: model(images, training=False))
   columns: dict[str, list[np.ndarray]] = {}
-  for batch in tqdm.tqdm(
-    input_pipeline.make_for_eval(dataset, split, batch_size=batch_size),
-    total=total,
-    unit=" batches",
-    desc=f"Evaluating {split}",
+  batches = input_pipeline.make_for_eval(dataset, split, batch_size=batch_size)
+  with (
+    input_pipeline.plain_errors(),
+    tqdm.tqdm(
+      batches, total=total, unit=" batches", desc=f"Evaluating {split}"
+    ) as bar,
   ):
-    for head, probabilities in step(batch["image"]).items():
-      columns.setdefault(f"{head}_probabilities", []).append(
-        probabilities.numpy()
-      )
-    for key in ("person", "photo", *labels.HEADS):
-      columns.setdefault(key, []).append(batch[key].numpy())
+    for batch in bar:
+      for head, probabilities in step(batch["image"]).items():
+        columns.setdefault(f"{head}_probabilities", []).append(
+          probabilities.numpy()
+        )
+      for key in ("person", "photo", *labels.HEADS):
+        columns.setdefault(key, []).append(batch[key].numpy())
   result = {key: np.concatenate(parts) for key, parts in columns.items()}
   for key in ("person", "photo"):
     result[key] = np.array([value.decode("utf-8") for value in result[key]])

@@ -5,11 +5,12 @@ train_lib.train(dataset, settings, "W")   # the same again: continues
 """
 
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -53,6 +54,7 @@ class Trainer:
     self.optimizer.build(self.model.trainable_variables)
     self.epoch = 0
     self.history: list[dict[str, float]] = []
+    self._batches: Iterator[losses.Batch] | None = None
     self._train_step = tf.function(self._train, reduce_retracing=True)
     self._eval_step = tf.function(self._evaluate, reduce_retracing=True)
 
@@ -79,14 +81,52 @@ class Trainer:
 
   def run_epoch(self, bar: tqdm.tqdm) -> dict[str, float]:
     """Trains one epoch and validates; returns the figures of both."""
+    if self._batches is None:
+      # One dataset for all epochs: the next one's first batches are read while
+      # this one's last are trained on.
+      self._batches = iter(
+        input_pipeline.to_device(
+          input_pipeline.make_for_train(
+            self.dataset,
+            batch_size=self.settings.batch_size,
+            seed=self.settings.seed,
+            epoch=self.epoch,
+            epochs=self.settings.epochs - self.epoch,
+          )
+        )
+      )
+    batches = itertools.islice(self._batches, self.steps_per_epoch)
+    first_step = self.epoch * self.steps_per_epoch
+    with input_pipeline.plain_errors():
+      sums = self.train_on(batches, first_step, bar)
+    figures = sums.figures()
+    if self.dataset.has_split("validation"):
+      sums = losses.Sums()
+      with input_pipeline.plain_errors():
+        for batch in input_pipeline.make_for_eval(
+          self.dataset, "validation", batch_size=self.settings.batch_size
+        ):
+          loss, hits = self._eval_step(batch)
+          sums.add(float(loss), batch, hits)
+      figures |= sums.figures("validation_")
+      if not np.isfinite(figures["validation_loss"]):
+        raise cli.UserError(
+          f"epoch {self.epoch + 1}: the validation loss became "
+          f"{figures['validation_loss']}; lower --learning_rate (now "
+          f"{self.settings.learning_rate:g}) and start in a new --workdir"
+        )
+    self.epoch += 1
+    return figures
+
+  def train_on(
+    self, batches: Iterable[losses.Batch], step: int, bar: tqdm.tqdm
+  ) -> losses.Sums:
+    """Trains on batches, the first of which is this step of the run.
+
+    Raises:
+      UserError: the loss is no longer finite.
+    """
     sums = losses.Sums()
-    step = self.epoch * self.steps_per_epoch
-    batches = input_pipeline.make_for_train(
-      self.dataset,
-      batch_size=self.settings.batch_size,
-      seed=self.settings.seed,
-      epoch=self.epoch,
-    )
     for batch in batches:
       loss, hits = self._train_step(batch, tf.constant(step))
       if not np.isfinite(float(loss)):
@@ -98,23 +138,7 @@ class Trainer:
       step += 1
       bar.update()
       bar.set_postfix(_shown(sums.figures()), refresh=False)
-    figures = sums.figures()
-    if self.dataset.has_split("validation"):
-      sums = losses.Sums()
-      for batch in input_pipeline.make_for_eval(
-        self.dataset, "validation", batch_size=self.settings.batch_size
-      ):
-        loss, hits = self._eval_step(batch)
-        sums.add(float(loss), batch, hits)
-      figures |= sums.figures("validation_")
-      if not np.isfinite(figures["validation_loss"]):
-        raise cli.UserError(
-          f"epoch {self.epoch + 1}: the validation loss became "
-          f"{figures['validation_loss']}; lower --learning_rate (now "
-          f"{self.settings.learning_rate:g}) and start in a new --workdir"
-        )
-    self.epoch += 1
-    return figures
+    return sums
 
   def save(self, figures: dict[str, float]) -> None:
     """Records an epoch: best weights if they are, then the state."""
