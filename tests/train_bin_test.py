@@ -4,6 +4,8 @@ import ast
 import json
 import os
 import pathlib
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import sys
 import pytest
 
 from tests import drawn
-from yourface_tfds import labels
+from yourface_tfds import built_dataset, labels
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _CONFIG = "--config=raw-image_size_32"
@@ -352,3 +354,67 @@ def test_ctrl_c_and_the_same_command_again(run, tiny_data_dir, tmp_path):
   assert epochs == [f"epoch {i}/6" for i in range(done + 1, 7)]
   figures = json.loads((folder / "train.json").read_text())
   assert len(figures["history"]) == 6
+
+
+@pytest.fixture
+def copied(tiny_data_dir, tmp_path):
+  """A data_dir of its own, and its first train shard, indexed."""
+  path = tmp_path / "data" / "your_face" / "raw-image_size_32" / "1.0.0"
+  shutil.copytree(
+    tiny_data_dir / "your_face" / "raw-image_size_32" / "1.0.0", path
+  )
+  dataset = built_dataset.open_dataset(tmp_path / "data", path.parent.name)
+  dataset.index("train")
+  return tmp_path / "data", sorted(path.glob("*-train.tfrecord-*"))[0]
+
+
+def _flip(path, offset):
+  data = bytearray(path.read_bytes())
+  data[offset] ^= 255
+  path.write_bytes(data)
+
+
+def test_damaged_shard(run, copied, tmp_path):
+  data_dir, shard = copied
+  _flip(shard, 2000)
+  flags = (f"--data_dir={data_dir}", _CONFIG, f"--workdir={tmp_path / 'W'}")
+  assert _refused(run("train", *flags, *_FAST)) == (
+    f"error: {shard}: record 0 at byte 0: its checksum differs; the file was "
+    "changed or damaged after it was written, build it again or copy it again"
+  )
+
+
+def test_damage_that_only_reading_can_find(run, copied, tmp_path):
+  # A disk that lost a bit: same size, same time, far from both ends.
+  data_dir, shard = copied
+  before = shard.stat()
+  _flip(shard, 30_000)
+  os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
+  flags = (f"--data_dir={data_dir}", _CONFIG, f"--workdir={tmp_path / 'W'}")
+  process = run("train", *flags, *_FAST)
+  assert process.returncode == 1
+  assert "Traceback" not in process.stderr
+  assert re.fullmatch(
+    re.escape(f"error: {shard}: record ")
+    + r"\d+ at byte \d+: its checksum differs; the file was changed or damaged "
+    "after it was written, build it again or copy it again",
+    process.stderr.splitlines()[-1],
+  )
+  assert not list((tmp_path / "W").glob("*.h5"))
+
+
+def test_missing_shard(run, copied, tmp_path):
+  data_dir, shard = copied
+  shard.unlink()
+  flags = (f"--data_dir={data_dir}", _CONFIG, f"--workdir={tmp_path / 'W'}")
+  assert _refused(run("train", *flags, *_FAST)) == (
+    f"error: {shard}: is missing; build the dataset again or copy it again"
+  )
+
+
+def test_batch_larger_than_the_data(run, tiny_data_dir, tmp_path):
+  flags = (f"--data_dir={tiny_data_dir}", _CONFIG, "--batch_size=61")
+  assert _refused(run("train", *flags, f"--workdir={tmp_path / 'W'}")) == (
+    "error: --batch_size: got 61, allowed: at most the 60 examples of train "
+    "in your_face/raw-image_size_32/1.0.0"
+  )

@@ -84,17 +84,8 @@ class Trainer:
     if self._batches is None:
       # One dataset for all epochs: the next one's first batches are read while
       # this one's last are trained on.
-      self._batches = iter(
-        input_pipeline.to_device(
-          input_pipeline.make_for_train(
-            self.dataset,
-            batch_size=self.settings.batch_size,
-            seed=self.settings.seed,
-            epoch=self.epoch,
-            epochs=self.settings.epochs - self.epoch,
-          )
-        )
-      )
+      batches = _train_batches(self.dataset, self.settings, self.epoch)
+      self._batches = iter(input_pipeline.to_device(batches))
     batches = itertools.islice(self._batches, self.steps_per_epoch)
     first_step = self.epoch * self.steps_per_epoch
     with input_pipeline.plain_errors():
@@ -174,6 +165,19 @@ class Trainer:
     self.epoch = len(self.history)
 
 
+def _train_batches(
+  dataset: built_dataset.Dataset, settings: run_dir.TrainSettings, epoch: int
+) -> tf.data.Dataset:
+  """Returns the batches of the epochs that are left."""
+  return input_pipeline.make_for_train(
+    dataset,
+    batch_size=settings.batch_size,
+    seed=settings.seed,
+    epoch=epoch,
+    epochs=settings.epochs - epoch,
+  )
+
+
 def _optimizer(
   settings: run_dir.TrainSettings, steps_per_epoch: int
 ) -> keras.optimizers.Optimizer:
@@ -214,14 +218,19 @@ def train(
     What `train.json` holds: best epoch, history, images per second.
 
   Raises:
-    UserError: the workdir is of another run, there is no train split, or the
-      loss is no longer finite.
+    UserError: the workdir is of another run, there is no train split, it is
+      smaller than a batch, or the loss is no longer finite.
+    tfrecord.CorruptError: a shard is damaged.
   """
   workdir = pathlib.Path(workdir)
   if not dataset.has_split("train"):
     raise cli.UserError(
       f"{dataset.info.full_name} has no train split; build it with more photos"
     )
+  # Damaged shards and too large a batch end here, before the workdir is taken.
+  _train_batches(dataset, settings, 0)
+  if dataset.has_split("validation"):
+    input_pipeline.make_for_eval(dataset, "validation", batch_size=1)
   run_dir.claim(dataset, settings, workdir)
   trainer = Trainer(dataset, settings, workdir)
   trainer.restore()
