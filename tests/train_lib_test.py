@@ -182,7 +182,8 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras
 import numpy as np
 import tensorflow as tf
-from yourface_tfds import input_pipeline, models, train_lib, workdir
+from yourface_tfds import (
+  built_dataset, input_pipeline, models, train_lib, workdir)
 
 def tiny(images, weights):
   x = keras.layers.Conv2D(8, 3, strides=4)(images)

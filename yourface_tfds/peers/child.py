@@ -10,12 +10,18 @@ one JSON object a line. Whatever libraries print goes to stderr.
                    or {"ready": false, "reason": "..."}, and it ends
   check            one epoch, looked at:
                    {"images": 300, "labels": [sums of the columns],
-                   "mean": mean pixel, "seen_once": true, false or null}
+                   "mean": mean pixel, "seen_once": true, false or null,
+                   "first_batch_ms": 12.1}
   epoch SEED       one epoch, timed from asking for the iterator to its end:
                    {"images": 300, "seconds": 0.2, "first_batch_ms": 12.1}
   watch SEED       the same, while its memory is looked at every 20 ms
+  step SEED MS     one epoch, whose consumer sleeps so long after each batch:
+                   {"images": 300, "seconds": 0.9, "waited_share": 0.1}
   stop             {"peak_anonymous_mb": 420.1, "imported_mb": 312.5}
                    the peak while opening, check and watch
+
+The first answer with "first_batch_ms" has "first_start_ms" too: from the start
+of opening to the first batch, without the time between opening and asking.
 """
 
 import json
@@ -69,26 +75,45 @@ def serve(
   imported_mb = memory.held_mb()
   peak = memory.Peak()
   with peak:
+    start = time.perf_counter()
     epoch = one.make(source, folder, batch_size)
+    opened_ms = 1000 * (time.perf_counter() - start)
   say({"ready": True, "imported_mb": imported_mb})
+  is_first = True
   for line in lines:
     command, *arguments = line.split()
     if command == "stop":
       break
-    if command == "check":
+    if command in ("check", "watch"):
       with peak:
-        say(check(one, source, epoch))
-    elif command == "watch":
-      with peak:
-        say(timed(epoch, int(arguments[0])))
-    elif command == "epoch":
-      # Unwatched: a look takes Python's lock, which some readers live on.
-      say(timed(epoch, int(arguments[0])))
+        answer = _answer(one, source, epoch, command, arguments)
     else:
-      raise ValueError(
-        f"Got {line.strip()!r}, allowed: check, watch SEED, epoch SEED, stop"
-      )
+      # Unwatched: a look takes Python's lock, which some readers live on.
+      answer = _answer(one, source, epoch, command, arguments)
+    if is_first and "first_batch_ms" in answer:
+      answer["first_start_ms"] = opened_ms + answer["first_batch_ms"]
+    is_first = False
+    say(answer)
   say({"peak_anonymous_mb": peak.mb, "imported_mb": imported_mb})
+
+
+def _answer(
+  one: peer.Peer,
+  source: peer.Source,
+  epoch: peer.Epoch,
+  command: str,
+  arguments: list[str],
+) -> Answer:
+  if command == "check":
+    return check(one, source, epoch)
+  if command in ("epoch", "watch"):
+    return timed(epoch, int(arguments[0]))
+  if command == "step":
+    return stepped(epoch, int(arguments[0]), float(arguments[1]) / 1000)
+  raise ValueError(
+    f"Got {command!r}, allowed: check, epoch SEED, watch SEED, step SEED MS, "
+    "stop"
+  )
 
 
 def check(one: peer.Peer, source: peer.Source, epoch: peer.Epoch) -> Answer:
@@ -96,7 +121,10 @@ def check(one: peer.Peer, source: peer.Source, epoch: peer.Epoch) -> Answer:
   count, pixels = 0, 0.0
   sums = np.zeros(len(one.columns), np.int64)
   seen = set()
+  start, first = time.perf_counter(), 0.0
   for images, labels in epoch(0):
+    if not count:
+      first = time.perf_counter()
     images = np.asarray(images)
     columns = (
       np.stack([np.asarray(column).reshape(-1) for column in labels], 1)
@@ -117,6 +145,7 @@ def check(one: peer.Peer, source: peer.Source, epoch: peer.Epoch) -> Answer:
     "seen_once": None
     if one.augments
     else count == source.count and len(seen) == _stored(one, source),
+    "first_batch_ms": 1000 * (first - start),
   }
 
 
@@ -140,6 +169,26 @@ def timed(epoch: peer.Epoch, seed: int) -> Answer:
     "images": count,
     "seconds": end - start,
     "first_batch_ms": 1000 * (first - start),
+  }
+
+
+def stepped(epoch: peer.Epoch, seed: int, step: float) -> Answer:
+  """Reads an epoch as a consumer does that works so many seconds on a batch.
+
+  It sleeps: a step on an accelerator leaves the processor to the input.
+  """
+  count, waited = 0, 0.0
+  start = asked = time.perf_counter()
+  for images, _ in epoch(seed):
+    waited += time.perf_counter() - asked
+    count += len(images)
+    time.sleep(step)
+    asked = time.perf_counter()
+  end = time.perf_counter()
+  return {
+    "images": count,
+    "seconds": end - start,
+    "waited_share": (waited + end - asked) / (end - start),
   }
 
 
