@@ -134,6 +134,11 @@ class BatchReader:
     # A byte a record: the only memory that grows with the data.
     self._read_before = np.zeros(len(rows), np.bool_)
     self._exceeds_memory = _exceeds_memory(self._files)
+    ends = rows["offset"] + rows["length"] + tfrecord.HEADER + tfrecord.FOOTER
+    for number, file in enumerate(self._files):
+      mine = ends[rows["shard"] == number]
+      if len(mine) and int(mine.max()) > file.size:
+        raise tfrecord.CorruptError(f"{file.path}: cut short")
     self._threads = None
     if not layout.is_raw:
       self._threads = concurrent.futures.ThreadPoolExecutor(
@@ -193,6 +198,8 @@ class BatchReader:
     files, shards = self._files, records.shards
     size = self._layout.size**2 * 3
     starts = records.image_starts
+    if not len(images):
+      return
     np.concatenate(
       [
         files[shard].data[start : start + size]

@@ -71,11 +71,13 @@ def examples_at(
   Returns:
     int64[stop - start].
   """
+  if start == stop:
+    return np.zeros(0, np.int64)
   blocks = range(start // _BLOCK, -(-stop // _BLOCK))
   parts = [_block(count, seed, epoch, number) for number in blocks]
   whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
   first = blocks.start * _BLOCK
-  return whole[start - first : stop - first]
+  return whole[start - first : stop - first].copy()
 
 
 @functools.lru_cache(maxsize=8)  # 32 kB each.

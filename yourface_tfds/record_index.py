@@ -111,7 +111,9 @@ def open_index(
     OSError: a shard is missing.
   """
   key = f"{name}.{_fingerprint(shards, layout)}"
-  folders = [folder, _cache_dir(folder)]
+  folders = [folder]
+  with contextlib.suppress(RuntimeError):
+    folders.append(_cache_dir(folder))
   for place in folders:
     rows = _stored(place, key, layout)
     if rows is not None:
@@ -154,7 +156,8 @@ def _stored(
   with contextlib.suppress(OSError):
     for path in folder.glob(f"{key}.*.index"):
       data = map_file(str(path))
-      if path.name == f"{key}.{google_crc32c.value(data):08x}.index":
+      crc = google_crc32c.extend(google_crc32c.value(key.encode()), data)
+      if path.name == f"{key}.{crc:08x}.index":
         return data.view(layout.row)
   return None
 
@@ -173,12 +176,13 @@ def _written(
   except OSError as error:
     raise _ReadOnlyError from error
   temporary = pathlib.Path(path)
-  crc = 0
+  crc = google_crc32c.value(key.encode())
   try:
     with os.fdopen(handle, "wb") as file:
       for rows in _rows(shards, layout, name):
         crc = google_crc32c.extend(crc, rows.tobytes())
         file.write(rows.tobytes())
+    made = map_file(path).view(layout.row)
     temporary.chmod(0o644)  # mkstemp makes it private; the shards are not.
     for old in folder.glob(f"{name}.*.index"):
       old.unlink(missing_ok=True)
@@ -186,7 +190,7 @@ def _written(
     temporary.replace(target)
   finally:
     temporary.unlink(missing_ok=True)
-  return map_file(str(target)).view(layout.row)
+  return made
 
 
 def _rows(
@@ -222,7 +226,12 @@ def _rows(
 
 
 def _array(rows: list[tuple], shard: int, layout: Layout) -> np.ndarray:
-  return np.array([(shard, *row) for row in rows], layout.row)
+  made = np.zeros(len(rows), layout.row)
+  made["shard"] = shard
+  for name, values in zip(layout.row.names[1:], zip(*rows), strict=False):
+    if made[name].size:
+      made[name] = values
+  return made
 
 
 def _row(
@@ -240,6 +249,10 @@ def _row(
     start, size = found["image"].span
     labels = tuple(found[name].integer for name in layout.integers)
     strings = tuple(found[name].span for name in layout.strings)
+    if (0, 0) in strings:
+      raise KeyError(layout.strings[strings.index((0, 0))])
+    if any(l is not None and not -(2**31) <= l < 2**31 for l in labels):
+      raise ValueError("label too large")
     if None in labels:
       raise KeyError(layout.integers[labels.index(None)])
     _check_image(payload[start : start + size], layout)

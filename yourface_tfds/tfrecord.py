@@ -166,8 +166,9 @@ def _entry(data: memoryview, start: int, stop: int) -> tuple[str, Feature]:
     elif number == 2:
       for kind, first, last in _fields(data, begin, end):
         if kind == 1:  # bytes_list
-          for _, first_, last_ in _fields(data, first, last):
-            span = (first_, last_ - first_)
+          for field, first_, last_ in _fields(data, first, last):
+            if field == 1:
+              span = (first_, last_ - first_)
         elif kind == 3:  # int64_list
           integer = _integer(data, first, last)
   return name, Feature(span=span, integer=integer)
@@ -176,7 +177,9 @@ def _entry(data: memoryview, start: int, stop: int) -> tuple[str, Feature]:
 def _integer(data: memoryview, start: int, stop: int) -> int | None:
   """Returns the value of an Int64List, packed or not."""
   value = None
-  for _, begin, end in _fields(data, start, stop):
+  for field, begin, end in _fields(data, start, stop):
+    if field != 1 or begin == end:
+      continue
     value, _ = _varint(data, begin)
     if end - begin > 10:
       return None  # More than one.
