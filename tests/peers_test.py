@@ -148,7 +148,8 @@ def test_every_face_and_label_once(name, source, tmp_path):
 def test_names_are_their_keys():
   for name, one in registry.PEERS.items():
     assert one.name == name
-    assert one.title and one.shuffle and one.modules
+    assert one.title and one.shuffle
+    assert one.modules or name == "memcpy"  # NumPy alone.
     assert set(one.columns) <= set(peer.LABELS)
   assert len({one.title for one in registry.PEERS.values()}) == len(
     registry.PEERS

@@ -138,7 +138,10 @@ class BatchReader:
     for number, file in enumerate(self._files):
       mine = ends[rows["shard"] == number]
       if len(mine) and int(mine.max()) > file.size:
-        raise tfrecord.CorruptError(f"{file.path}: cut short")
+        raise tfrecord.CorruptError(
+          f"{file.path}: became shorter than its index says, {file.size} bytes "
+          f"of {int(mine.max())}; build it again or copy it again"
+        )
     self._threads = None
     if not layout.is_raw:
       self._threads = concurrent.futures.ThreadPoolExecutor(

@@ -228,7 +228,9 @@ def _rows(
 def _array(rows: list[tuple], shard: int, layout: Layout) -> np.ndarray:
   made = np.zeros(len(rows), layout.row)
   made["shard"] = shard
-  for name, values in zip(layout.row.names[1:], zip(*rows), strict=False):
+  for name, values in zip(
+    layout.row.names[1:], zip(*rows, strict=True), strict=False
+  ):
     if made[name].size:
       made[name] = values
   return made
@@ -251,8 +253,8 @@ def _row(
     strings = tuple(found[name].span for name in layout.strings)
     if (0, 0) in strings:
       raise KeyError(layout.strings[strings.index((0, 0))])
-    if any(l is not None and not -(2**31) <= l < 2**31 for l in labels):
-      raise ValueError("label too large")
+    if any(not -(2**31) <= (label or 0) < 2**31 for label in labels):
+      raise ValueError("a label does not fit 32 bits; it is of another dataset")
     if None in labels:
       raise KeyError(layout.integers[labels.index(None)])
     _check_image(payload[start : start + size], layout)
