@@ -229,7 +229,7 @@ def _array(rows: list[tuple], shard: int, layout: Layout) -> np.ndarray:
   made = np.zeros(len(rows), layout.row)
   made["shard"] = shard
   for name, values in zip(
-    layout.row.names[1:], zip(*rows, strict=True), strict=False
+    (layout.row.names or ())[1:], zip(*rows, strict=True), strict=False
   ):
     if made[name].size:
       made[name] = values

@@ -96,10 +96,11 @@ def records(name: str, data: np.ndarray) -> Iterator[tuple[int, int]]:
     CorruptError: the file is cut short or a checksum differs.
   """
   offset, number = 0, 0
+  view: Any = data
   while offset < len(data):
     if offset + HEADER > len(data):
       raise _cut_short(name, number, offset, len(data))
-    length, crc = _LENGTH.unpack_from(data, offset)
+    length, crc = _LENGTH.unpack_from(view, offset)
     if crc != masked_crc(data[offset : offset + 8]):
       raise corrupt(name, number, offset, "the checksum of its length differs")
     if offset + HEADER + length + FOOTER > len(data):
@@ -144,7 +145,8 @@ def features(example: np.ndarray) -> dict[str, Feature]:
   Raises:
     ValueError: it is no such message.
   """
-  data = memoryview(example)
+  buffer: Any = example
+  data = memoryview(buffer)
   found: dict[str, Feature] = {}
   try:
     for number, start, stop in _fields(data, 0, len(data)):
