@@ -305,9 +305,9 @@ def _digests(batches):
   ]
 
 
-def _train(dataset, **settings):
+def _train(dataset, batch_size=7, seed=4, epochs=3, **settings):
   return input_pipeline.make_for_train(
-    dataset, **{"batch_size": 7, "seed": 4, "epochs": 3} | settings
+    dataset, batch_size=batch_size, seed=seed, epochs=epochs, **settings
   )
 
 
@@ -396,6 +396,8 @@ def test_killed_processes_go_on_with_the_very_next_batch(
       stdout=subprocess.PIPE,
       text=True,
     )
+    assert process.stdin is not None
+    assert process.stdout is not None
     for _ in range(batches):
       if not process.stdout.readline():
         break

@@ -259,6 +259,7 @@ def test_tf_data_service_in_another_process(tiny_data_dir):
     stderr=subprocess.DEVNULL,
     text=True,
   )
+  assert server.stdout is not None
   try:
     target = server.stdout.readline().strip()
     batches = input_pipeline.make_for_train(
