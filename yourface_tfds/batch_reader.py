@@ -5,14 +5,13 @@
   batch = reader.read(np.array([17, 4, 99]), buffers)   # in any order
   batch.images   # uint8[3, S, S, 3]
 
-Plain faces are copied by one call of NumPy, JPEGs are decoded by several
-threads; neither holds Python's lock meanwhile. Nothing is kept between batches
+Plain faces are copied by one native call, JPEGs are decoded by several threads;
+neither holds Python's lock meanwhile. Nothing is kept between batches
 but the buffers.
 """
 
 import concurrent.futures
 import dataclasses
-import functools
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +19,14 @@ from typing import Any
 import numpy as np
 import simplejpeg
 
-from yourface_tfds import batch_buffers, record_index, shard_file, tfrecord
+from yourface_tfds import (
+  batch_buffers,
+  gather,
+  record_index,
+  record_rows,
+  shard_file,
+  tfrecord,
+)
 
 VERIFY = ("first", "always", "never")
 """When the checksum of a record is verified as it is read."""
@@ -67,42 +73,6 @@ class Batch:
   strings: tuple[np.ndarray, ...]
 
 
-class _Records:
-  """The rows of a batch as lists: NumPy's scalars are slower than ints.
-
-  Only what is asked for is made: a plain face that was verified before needs
-  its shard and its start, and each list costs the copy its lock.
-  """
-
-  def __init__(self, rows: np.ndarray) -> None:
-    self._rows = rows
-
-  @functools.cached_property
-  def shards(self) -> list[int]:
-    return self._rows["shard"].tolist()
-
-  @functools.cached_property
-  def offsets(self) -> list[int]:
-    return self._rows["offset"].tolist()
-
-  @functools.cached_property
-  def lengths(self) -> list[int]:
-    return self._rows["length"].tolist()
-
-  @functools.cached_property
-  def image_starts(self) -> list[int]:
-    places = self._rows["image"][:, 0]
-    return (self._rows["offset"] + tfrecord.HEADER + places).tolist()
-
-  @functools.cached_property
-  def image_lengths(self) -> list[int]:
-    return self._rows["image"][:, 1].tolist()
-
-  def strings(self, which: int) -> list[tuple[int, int]]:
-    """Returns start and length of a text feature in each payload."""
-    return self._rows["strings"][:, which].tolist()
-
-
 class BatchReader:
   """Reads records by number. May be used by several threads at a time."""
 
@@ -131,9 +101,23 @@ class BatchReader:
       shard_file.ShardFile(shard.path, is_mapped=layout.is_raw)
       for shard in shards
     ]
+    self._addresses = np.array([f.address for f in self._files], np.uint64)
     # A byte a record: the only memory that grows with the data.
     self._read_before = np.zeros(len(rows), np.bool_)
     self._exceeds_memory = _exceeds_memory(self._files)
+    self._check_places()
+    self._threads = None
+    if not layout.is_raw:
+      self._threads = concurrent.futures.ThreadPoolExecutor(
+        settings.threads or len(os.sched_getaffinity(0)), "decode"
+      )
+
+  def _check_places(self) -> None:
+    """Raises CorruptError if a place is beyond the end of its file.
+
+    Native code copies from there, and would end the process.
+    """
+    rows = self._rows
     ends = rows["offset"] + rows["length"] + tfrecord.HEADER + tfrecord.FOOTER
     for number, file in enumerate(self._files):
       mine = ends[rows["shard"] == number]
@@ -142,10 +126,16 @@ class BatchReader:
           f"{file.path}: became shorter than its index says, {file.size} bytes "
           f"of {int(mine.max())}; build it again or copy it again"
         )
-    self._threads = None
-    if not layout.is_raw:
-      self._threads = concurrent.futures.ThreadPoolExecutor(
-        settings.threads or len(os.sched_getaffinity(0)), "decode"
+    images = rows["image"].astype(np.int64)
+    is_inside = images.sum(1) <= rows["length"]
+    if self._layout.is_raw:
+      is_inside &= images[:, 1] == self._layout.size**2 * 3
+    if not is_inside.all():
+      row = rows[int(np.argmin(is_inside))]
+      raise tfrecord.CorruptError(
+        f"{self._files[row['shard']].path}: its index says that an image has "
+        f"bytes {row['image'][0]} to {row['image'].sum()} of a record of "
+        f"{row['length']}; remove the index and start again"
       )
 
   def read(
@@ -170,7 +160,7 @@ class BatchReader:
     for file in self._files:
       file.check()
     images = buffers.lend(len(rows))
-    records = _Records(rows)
+    records = record_rows.RecordRows(rows)
     unread = np.flatnonzero(~self._read_before[numbers]).tolist()
     # Perhaps not read from the disk either: all are asked for at once, before
     # the first is waited for. 2 microseconds each.
@@ -195,38 +185,35 @@ class BatchReader:
     return Batch(images=images, labels=labels, strings=strings)
 
   def _copy(
-    self, records: _Records, images: np.ndarray, verify: Sequence[int]
+    self,
+    records: record_rows.RecordRows,
+    images: np.ndarray,
+    verify: Sequence[int],
   ) -> None:
     """Copies plain images from the mapped shards."""
-    files, shards = self._files, records.shards
     size = self._layout.size**2 * 3
-    starts = records.image_starts
-    if not len(images):
-      return
-    np.concatenate(
-      [
-        files[shard].data[start : start + size]
-        for shard, start in zip(shards, starts, strict=True)
-      ],
-      out=images.reshape(-1),
-    )
+    shards = records.rows["shard"]
+    gather.rows(self._addresses[shards] + records.image_places, images)
     for i in verify:
-      file, offset = files[shards[i]], records.offsets[i]
-      begin = offset + tfrecord.HEADER
+      file, offset = self._files[records.shards[i]], records.offsets[i]
+      start, begin = records.image_starts[i], offset + tfrecord.HEADER
       end = begin + records.lengths[i]
       copied = images[i].reshape(-1)
       copied.flags.writeable = False
       # The copy is still in the processor's cache, and it is what is handed on.
       found = tfrecord.masked_crc(
-        file.data[begin : starts[i]],
+        file.data[begin:start],
         copied,
-        file.data[starts[i] + size : end],
+        file.data[start + size : end],
       )
       if found != tfrecord.stored_crc(file.data, end):
         raise self._corrupt(file, offset)
 
   def _decode(
-    self, records: _Records, images: np.ndarray, verify: Sequence[int]
+    self,
+    records: record_rows.RecordRows,
+    images: np.ndarray,
+    verify: Sequence[int],
   ) -> None:
     """Decodes JPEGs, several threads a batch."""
     checked = frozenset(verify)
@@ -250,7 +237,7 @@ class BatchReader:
 
   def _decode_some(
     self,
-    records: _Records,
+    records: record_rows.RecordRows,
     images: np.ndarray,
     verify: frozenset[int],
     which: range,
@@ -276,7 +263,7 @@ class BatchReader:
       except ValueError as error:
         raise self._corrupt(file, offset, f"its JPEG: {error}") from error
 
-  def _strings(self, records: _Records, which: int) -> np.ndarray:
+  def _strings(self, records: record_rows.RecordRows, which: int) -> np.ndarray:
     found = np.empty(len(records.offsets), object)
     for i, (start, length) in enumerate(records.strings(which)):
       file = self._files[records.shards[i]]

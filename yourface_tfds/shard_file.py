@@ -38,6 +38,11 @@ class ShardFile:
         # The system would read 128 kB around each place; we ask by record.
         self._map.madvise(mmap.MADV_RANDOM)
 
+  @property
+  def address(self) -> int:
+    """Where `data` starts in memory."""
+    return self.data.ctypes.data
+
   def check(self) -> None:
     """Raises `tfrecord.CorruptError` if the file has become shorter."""
     size = os.fstat(self._file).st_size
