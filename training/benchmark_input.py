@@ -1,6 +1,7 @@
 """How fast the input is, beside TFDS, a plain copy and other libraries.
 
 python -m training.benchmark_input --data_dir=D
+python -m training.benchmark_input --data_dir=D --train_models=small_cnn
 """
 
 import pathlib
@@ -18,6 +19,8 @@ from yourface_tfds import (
   built_dataset,
   input_benchmark,
   input_report,
+  step_benchmark,
+  workdir,
 )
 
 _DEFAULT = input_benchmark.Settings()
@@ -68,6 +71,21 @@ _OUTPUT_DIR = flags.DEFINE_string(
   None,
   "The folder to write benchmark_input.json and benchmark_input.png to.",
 )
+_TRAIN_MODELS = flags.DEFINE_list(
+  "train_models",
+  None,
+  "Also measure a training step of these models, with this input against one "
+  "cached batch; '': do not. Default: the default model if there is a GPU.",
+)
+_TRAIN_STEPS = flags.DEFINE_integer(
+  "train_steps", 50, "Training steps a round.", lower_bound=1
+)
+_TRAIN_BATCH_SIZE = flags.DEFINE_integer(
+  "train_batch_size",
+  workdir.TrainSettings().batch_size,
+  "Images a training step.",
+  lower_bound=1,
+)
 _JSON = cli.json_flag()
 
 
@@ -75,6 +93,9 @@ def main(argv: list[str]) -> None:
   """Measures, prints the table and writes what was asked for."""
   cli.no_arguments(argv)
   dataset = built_dataset.open_dataset(_DATA_DIR.value, _CONFIG.value)
+  trained = step_benchmark.all_settings(
+    dataset, _TRAIN_MODELS.value, _TRAIN_BATCH_SIZE.value
+  )
   encoding = "raw" if dataset.is_raw else "jpeg"
   names = input_benchmark.ways(
     encoding, peers=_PEERS.value, compare=_COMPARE.value
@@ -103,6 +124,13 @@ def main(argv: list[str]) -> None:
     )
   words = sys.stderr if _JSON.value else sys.stdout
   print(input_report.table(result), file=words)
+  result["train_steps"] = []
+  for settings in trained:
+    figures = step_benchmark.measure(
+      dataset, settings, steps=_TRAIN_STEPS.value, rounds=_ROUNDS.value
+    )
+    print(f"\n{step_benchmark.text(figures)}", file=words)
+    result["train_steps"].append(figures)
   if _JSON.value:
     print(cli.dump_json(result))
   if _OUTPUT_DIR.value:

@@ -13,7 +13,7 @@ import itertools
 import pathlib
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -21,6 +21,7 @@ import tqdm
 
 from yourface_tfds import (
   built_dataset,
+  cli,
   input_pipeline,
   losses,
   train_lib,
@@ -29,6 +30,38 @@ from yourface_tfds import (
 
 _WARM_UP = 5  # Steps: traced, compiled, caches filled.
 _EPOCHS = 1 << 20  # Batches without an end.
+
+
+def all_settings(
+  dataset: built_dataset.Dataset,
+  models: Sequence[str] | None,
+  batch_size: int,
+) -> list[workdir.TrainSettings]:
+  """Returns the settings of the trainings to measure.
+
+  Args:
+    dataset: whose faces are trained on.
+    models: names; None: the default model if there is a GPU, else none.
+    batch_size: images a step.
+
+  Raises:
+    UserError: there is no such model, or fewer images than a batch.
+  """
+  if models is None:
+    gpus = tf.config.list_physical_devices("GPU")
+    models = [workdir.TrainSettings().model] if gpus else []
+  examples = dataset.num_examples("train")
+  if models and batch_size > examples:
+    raise cli.UserError(
+      f"--train_batch_size: got {batch_size}, allowed: at most the {examples} "
+      f"examples of train in {dataset.info.full_name}"
+    )
+  return [
+    workdir.TrainSettings(
+      model=model, image_size=dataset.image_size, batch_size=batch_size
+    )
+    for model in models
+  ]
 
 
 def measure(
