@@ -648,3 +648,19 @@ def test_other_ways_to_verify_are_refused(value):
   assert str(caught.value) == (
     f"verify: got {value!r}, allowed: first, always, never"
   )
+
+
+@_encodings
+def test_an_index_that_points_elsewhere_is_found(make_data, is_raw):
+  data = make_data(is_raw)
+  reader = data.reader()
+  rows = np.array(reader._rows)
+  rows["image"][5, 0] += 10**6
+  with pytest.raises(tfrecord.CorruptError) as error:
+    batch_reader.BatchReader(
+      data.shards, rows, _layout(is_raw), batch_reader.ReadSettings()
+    )
+  assert str(error.value).startswith(
+    f"{data.path(5)}: its index says that an image has bytes 1000"
+  )
+  assert str(error.value).endswith("; remove the index and start again")

@@ -805,3 +805,47 @@ def test_what_another_builder_removes_is_opened_nevertheless(
     other.join(10)
   _check(rows, written, made, _layout())
   _check(found[0], written, made, _layout())
+
+
+_NO_ROOM = """
+import pathlib, resource, sys
+from yourface_tfds import record_index
+layout = record_index.Layout(
+  size={size}, is_raw={is_raw}, integers={integers}, strings={strings}
+)
+folder = pathlib.Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+try:
+  record_index.open_index(
+    [record_index.Shard(path=sys.argv[2], records=9)], layout, folder, "train"
+  )
+except OSError as error:
+  print(error)
+"""
+
+
+def test_no_room_for_the_index_anywhere(tmp_path, cache):
+  (written,) = _write(tmp_path, _examples(9), [9])
+  layout = _layout()
+  code = _NO_ROOM.format(
+    size=layout.size,
+    is_raw=layout.is_raw,
+    integers=layout.integers,
+    strings=layout.strings,
+  )
+  folder = tmp_path / ".index"
+  done = subprocess.run(
+    [sys.executable, "-c", code, str(folder), written.path],
+    cwd=pathlib.Path(__file__).parents[1],
+    env={**os.environ, "TMPDIR": str(tmp_path)},
+    capture_output=True,
+    text=True,
+  )
+  assert done.stderr == ""
+  assert done.stdout.startswith(
+    f"{folder}: the index of train cannot be written, there or in the cache "
+    f"folder or {tmp_path}: "
+  )
+  assert done.stdout.endswith("; make room\n")
+  assert list(folder.iterdir()) == []
+  assert not [path for path in cache.rglob("*") if path.is_file()]

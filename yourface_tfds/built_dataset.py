@@ -20,6 +20,7 @@ from yourface_tfds import (
   cli,
   labels,
   record_index,
+  record_numbers,
 )
 
 NAME = "your_face"
@@ -101,8 +102,8 @@ class Dataset:
       )
     return found
 
-  def numbers(self, split: str) -> np.ndarray:
-    """Returns which records of the whole split take part: int64[n].
+  def numbers(self, split: str) -> record_numbers.RecordNumbers:
+    """Returns which records of the whole split take part.
 
     Raises:
       UserError: there is no such split, or nothing in it.
@@ -112,11 +113,8 @@ class Dataset:
     for shard in self.shards(split):
       starts[shard.path] = start
       start += shard.records
-    return np.concatenate(
-      [
-        np.arange(starts[path] + skip, starts[path] + skip + take)
-        for path, skip, take in parts
-      ]
+    return record_numbers.RecordNumbers(
+      [(starts[path] + skip, take) for path, skip, take in parts]
     )
 
   def index(self, split: str) -> np.ndarray:

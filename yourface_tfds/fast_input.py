@@ -15,6 +15,7 @@ from yourface_tfds import (
   batch_reader,
   permutation,
   record_index,
+  record_numbers,
 )
 
 # Batches filled at a time. Two threads reach what memory feeds; the third fills
@@ -28,7 +29,7 @@ class Plan:
   """Which records make which batch.
 
   Attributes:
-    numbers: int64[n], the records that take part, in stored order.
+    numbers: the records that take part, in stored order.
     batch_size: records a batch, of each worker.
     seed: of the order; None: stored order.
     epoch, epochs: the first epoch, and how many.
@@ -37,7 +38,7 @@ class Plan:
     workers, worker: how many share each step, and which of them this is.
   """
 
-  numbers: np.ndarray
+  numbers: record_numbers.RecordNumbers
   batch_size: int
   seed: int | None = None
   epoch: int = 0
@@ -69,7 +70,7 @@ class Plan:
     start = begin + count * self.worker // self.workers
     stop = begin + count * (self.worker + 1) // self.workers
     if self.seed is None:
-      return self.numbers[start:stop]
+      return self.numbers.at(np.arange(start, stop))
     places = permutation.examples_at(
       len(self.numbers),
       start,
@@ -77,7 +78,7 @@ class Plan:
       seed=self.seed,
       epoch=self.epoch + epoch,
     )
-    return self.numbers[places]
+    return self.numbers.at(places)
 
 
 def make(

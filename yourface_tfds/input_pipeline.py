@@ -214,9 +214,11 @@ def _known_labels(
         values = batch[head].numpy()
         yield head, values[values >= 0]
     return
-  stored = dataset.index(split)["labels"][dataset.numbers(split)]
-  for head, values in zip(labels.HEADS, stored.T, strict=True):
-    yield head, values[values >= 0]
+  stored = dataset.index(split)
+  for part in dataset.numbers(split).slices():
+    columns = stored["labels"][part].T
+    for head, values in zip(labels.HEADS, columns, strict=True):
+      yield head, values[values >= 0]
 
 
 def sample_faces(

@@ -16,6 +16,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
 import google_crc32c
 import numpy as np
@@ -108,7 +109,7 @@ def open_index(
 
   Raises:
     tfrecord.CorruptError: a shard is damaged, cut short or of another dataset.
-    OSError: a shard is missing.
+    OSError: a shard is missing, or there is no room for the index anywhere.
   """
   key = f"{name}.{_fingerprint(shards, layout)}"
   folders = [folder]
@@ -122,12 +123,18 @@ def open_index(
     with contextlib.suppress(PermissionError, _ReadOnlyError):
       return _written(place, name, key, shards, layout)
   with tempfile.TemporaryDirectory(prefix="yourface_index") as scratch:
-    # A mapped file lives on after its name is gone.
-    return _written(pathlib.Path(scratch), name, key, shards, layout)
+    try:
+      # A mapped file lives on after its name is gone.
+      return _written(pathlib.Path(scratch), name, key, shards, layout)
+    except _ReadOnlyError as error:
+      raise OSError(
+        f"{folder}: the index of {name} cannot be written, there or in the "
+        f"cache folder or {tempfile.gettempdir()}: {error.__cause__}; make room"
+      ) from error
 
 
 class _ReadOnlyError(Exception):
-  """Nothing can be written to a folder."""
+  """Nothing, or no more, can be written to a folder."""
 
 
 def _cache_dir(folder: pathlib.Path) -> pathlib.Path:
@@ -178,10 +185,10 @@ def _written(
   temporary = pathlib.Path(path)
   crc = google_crc32c.value(key.encode())
   try:
-    with os.fdopen(handle, "wb") as file:
+    with os.fdopen(handle, "wb", buffering=0) as file:
       for rows in _rows(shards, layout, name):
         crc = google_crc32c.extend(crc, rows.tobytes())
-        file.write(rows.tobytes())
+        _write(file, rows.tobytes())
     made = map_file(path).view(layout.row)
     temporary.chmod(0o644)  # mkstemp makes it private; the shards are not.
     for old in folder.glob(f"{name}.*.index"):
@@ -191,6 +198,15 @@ def _written(
   finally:
     temporary.unlink(missing_ok=True)
   return made
+
+
+def _write(file: BinaryIO, data: bytes) -> None:
+  left = memoryview(data)
+  try:
+    while left:
+      left = left[file.write(left) :]
+  except OSError as error:  # The disk is full.
+    raise _ReadOnlyError from error
 
 
 def _rows(
