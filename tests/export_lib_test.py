@@ -22,12 +22,14 @@ from yourface_tfds import (
   photos,
   sample_drawing,
   sample_people,
-  workdir,
+  train_settings,
 )
 
 SIZE = 64
 # Not the defaults: what a dataset was built with must reach the graph.
-SETTINGS = workdir.TrainSettings(image_size=SIZE, margin=1.6, min_score=0.95)
+SETTINGS = train_settings.TrainSettings(
+  image_size=SIZE, margin=1.6, min_score=0.95
+)
 
 LOAD = """
 import json, pathlib, sys

@@ -1,13 +1,26 @@
 """Tests of metrics: figures against slow, direct ones."""
 
 import json
+import pathlib
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from yourface_tfds import built_dataset, input_pipeline, labels, metrics, models
+from yourface_tfds import (
+  built_dataset,
+  calibration,
+  cli,
+  confusion,
+  curate,
+  input_pipeline,
+  intervals,
+  labels,
+  metrics,
+  models,
+  slices,
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,80 +49,13 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def figures(model, dataset):
-  return metrics.evaluate(model, dataset, "test")
+def temperatures(model, dataset):
+  return metrics.fit_temperatures(model, dataset)
 
 
-def _slow_interval(hits, people, draws=4000, seed=1):
-  """The same, drawn person by person with Python's own lists."""
-  rng = np.random.default_rng(seed)
-  names = sorted(set(people))
-  accuracies = []
-  for _ in range(draws):
-    drawn = []
-    for name in rng.choice(names, len(names)):
-      drawn += [h for h, p in zip(hits, people, strict=True) if p == name]
-    accuracies.append(sum(drawn) / len(drawn))
-  return np.percentile(accuracies, [2.5, 97.5])
-
-
-def _people_and_hits(rng, people=20):
-  """Photos of people who are each recognised well or badly."""
-  owner, hits = [], []
-  for person in range(people):
-    count = rng.integers(1, 12)
-    rate = rng.beta(1.4, 0.6)  # Mean 0.7.
-    owner += [f"p{person}"] * count
-    hits += (rng.random(count) < rate).tolist()
-  return np.array(hits), owner
-
-
-def test_interval_equals_a_slow_bootstrap():
-  hits, people = _people_and_hits(np.random.default_rng(0))
-  got = metrics.cluster_interval(hits, people)
-  assert all(isinstance(value, float) for value in got)
-  # Both are drawn: 2,000 draws leave about .01 of noise.
-  np.testing.assert_allclose(got, _slow_interval(hits, people), atol=0.025)
-  assert got[0] < hits.mean() < got[1]
-
-
-def test_interval_depends_on_its_seed_alone():
-  hits, people = _people_and_hits(np.random.default_rng(1))
-  first = metrics.cluster_interval(hits, people, seed=4)
-  assert metrics.cluster_interval(hits, people, seed=4) == first
-  assert metrics.cluster_interval(hits, people, seed=5) != first
-  # Nor on the order of the photos.
-  order = np.random.default_rng(2).permutation(len(hits))
-  shuffled = [people[i] for i in order]
-  assert metrics.cluster_interval(hits[order], shuffled, seed=4) == first
-
-
-def test_interval_of_one_person():
-  hits = np.array([True, False, True, True])
-  assert metrics.cluster_interval(hits, ["p"] * 4) == (0.75, 0.75)
-
-
-def test_interval_of_people_all_alike():
-  assert metrics.cluster_interval(np.ones(6, bool), list("aabbcc")) == (1, 1)
-
-
-def test_interval_is_wider_than_one_over_photos():
-  # Ten people, twenty photos each, each person all right or all wrong.
-  hits = np.tile(np.arange(10) % 2 == 0, 20)
-  low, high = metrics.cluster_interval(hits, list("abcdefghij" * 20))
-  over_photos = 2 * 1.96 * np.sqrt(0.25 / 200)
-  assert high - low > 3 * over_photos
-
-
-def test_interval_covers_the_truth():
-  # The truth is accuracy over photos, whose number is drawn regardless of
-  # the person: .7. A percentile bootstrap over 20 people is a little narrow.
-  rng = np.random.default_rng(0)
-  covered = 0
-  for _ in range(200):
-    low, high = metrics.cluster_interval(*_people_and_hits(rng))
-    covered += low <= 0.7 <= high
-  assert 0.87 <= covered / 200 <= 0.98
+@pytest.fixture(scope="module")
+def figures(model, dataset, temperatures):
+  return metrics.evaluate(model, dataset, "test", temperatures)
 
 
 def _predictions(truth, answers, people):
@@ -132,17 +78,67 @@ def test_score_leaves_unknown_labels_out():
   predictions = _predictions(truth, [0, 1, 0, 0, 1], list("aabbc"))
   got = metrics.score(predictions, {"gender": 1, "job": -1, "face_type": 0})
   assert list(got) == list(labels.HEADS)
-  assert got["gender"] == {
-    "examples": 3,
-    "people": 2,
-    "accuracy": pytest.approx(2 / 3),
-    "interval_95": (0.0, 1.0),
-    "majority_baseline": pytest.approx(2 / 3),
-  }
+  gender = got["gender"]
+  assert (gender["examples"], gender["people"]) == (3, 2)
+  assert gender["accuracy"] == pytest.approx(2 / 3)
+  assert gender["interval_95"] == (0.0, 1.0)
+  assert gender["majority_baseline"] == pytest.approx(2 / 3)
+  assert gender["confusion"] == [[1, 0], [1, 1]]
   assert got["job"] == {"examples": 0, "people": 0}
   assert got["face_type"]["accuracy"] == pytest.approx(4 / 5)
   assert got["face_type"]["majority_baseline"] == pytest.approx(2 / 5)
   assert got["face_type"]["people"] == 3
+
+
+def test_figures_by_hand():
+  truth = {"gender": [0, 0, 0, 1], "job": [0, 0, 1, 1], "face_type": [0] * 4}
+  predictions = _predictions(truth, [0, 0, 1, 1], list("aabb"))
+  got = metrics.score(predictions, {"gender": 0, "job": 1, "face_type": -1})
+  gender = got["gender"]
+  assert gender["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
+  assert gender["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
+  assert gender["majority"] == {
+    "class": "man",
+    "accuracy": 0.75,
+    "balanced_accuracy": 0.5,
+    "macro_f1": pytest.approx((6 / 7) / 2),
+  }
+  # Always surely wrong once in four: 87 nats, and a confidence gap of .25.
+  assert gender["log_loss"] == pytest.approx(87.3 / 4, rel=1e-3)
+  assert gender["ece"] == pytest.approx(0.25)
+  (mistake,) = gender["mistakes"]
+  assert mistake == {
+    "index": 2,
+    "truth": "man",
+    "answer": "woman",
+    "confidence": 1.0,
+    "person": "b",
+    "photo": "b",
+  }
+  assert got["face_type"]["majority"] is None
+  assert got["face_type"]["majority_baseline"] is None
+  # Answered 1 for two of four: class 1 counts in macro F1, not in balanced.
+  assert got["face_type"]["balanced_accuracy"] == pytest.approx(0.5)
+  assert got["face_type"]["macro_f1"] == pytest.approx(1 / 3)
+
+
+def test_one_person_has_no_interval():
+  truth = {head: [0, 1] for head in labels.HEADS}
+  predictions = _predictions(truth, [0, 0], ["a", "a"])
+  got = metrics.score(predictions, dict.fromkeys(labels.HEADS, 0))
+  for values in got.values():
+    for key in ("", "balanced_accuracy_", "macro_f1_"):
+      assert values[f"{key}interval_95"] is None
+
+
+def test_mistakes_stand_at_their_place_in_the_split():
+  # The first photo's label is unknown: places are not those among known ones.
+  truth = {head: [-1, 0, 0] for head in labels.HEADS}
+  predictions = _predictions(truth, [0, 0, 1], list("abc"))
+  got = metrics.score(predictions, dict.fromkeys(labels.HEADS, 0))
+  for values in got.values():
+    assert [one["index"] for one in values["mistakes"]] == [2]
+    assert values["mistakes"][0]["photo"] == "c"
 
 
 def test_majority_classes_are_those_of_train(dataset, tiny_examples):
@@ -213,6 +209,130 @@ def test_evaluate_is_ready_for_json(figures):
   )
 
 
+def test_temperatures_are_those_of_validation(model, dataset, temperatures):
+  predictions = metrics.predict(model, dataset, "validation")
+  assert list(temperatures) == list(labels.HEADS)
+  for head, got in temperatures.items():
+    known = predictions[head] >= 0
+    assert got == calibration.fit_temperature(
+      predictions[f"{head}_probabilities"][known], predictions[head][known]
+    )
+    assert got.examples == known.sum() < 12
+
+
+def test_calibrated_figures(figures, model, dataset, temperatures):
+  predictions = metrics.predict(model, dataset, "test")
+  for head, values in figures["heads"].items():
+    known = predictions[head] >= 0
+    truth = predictions[head][known]
+    raw = predictions[f"{head}_probabilities"][known]
+    soft = calibration.soften(raw, temperatures[head].value)
+    hits = raw.argmax(axis=1) == truth
+    assert values["temperature"] == temperatures[head].value
+    assert values["temperature_status"] == temperatures[head].status
+    for key, probabilities in (("", raw), ("_calibrated", soft)):
+      bins = calibration.reliability(probabilities.max(axis=1), hits)
+      assert values[f"reliability{key}"] == bins
+      assert values[f"ece{key}"] == calibration.expected_error(bins)
+      assert values[f"log_loss{key}"] == pytest.approx(
+        calibration.log_loss(probabilities, truth)
+      )
+    surest = soft.max(axis=1).max()
+    assert values["coverage"]["points"][0][0] == pytest.approx(1 / known.sum())
+    assert values["coverage"]["at"]["50"]["threshold"] <= surest
+    wrong = soft.max(axis=1)[~hits]
+    assert [one["confidence"] for one in values["mistakes"]] == pytest.approx(
+      sorted(wrong, reverse=True)
+    )
+
+
+def test_intervals_and_matrix_of_evaluate(figures, model, dataset):
+  predictions = metrics.predict(model, dataset, "test")
+  for head, values in figures["heads"].items():
+    known = predictions[head] >= 0
+    truth, people = predictions[head][known], predictions["person"][known]
+    answers = predictions[f"{head}_probabilities"][known].argmax(axis=1)
+    classes = len(labels.HEADS[head].names)
+    expected = intervals.confusion_intervals(
+      truth, answers, people.tolist(), classes=classes
+    )
+    assert values["interval_95"] == expected["accuracy"]
+    for key in ("balanced_accuracy", "macro_f1"):
+      assert values[f"{key}_interval_95"] == expected[key]
+    counts = confusion.matrix(truth, answers, classes=classes)
+    assert values["confusion"] == counts.tolist()
+
+
+def test_slices_of_evaluate(figures):
+  assert figures["left_out"] == slices.NO_TABLE
+  assert {part["by"] for part in figures["slices"]} == set(labels.HEADS)
+
+
+def test_face_sizes_come_from_photos_csv(
+  model, write_dataset, tiny_examples, tmp_path
+):
+  test = tiny_examples["test"]
+  config = write_dataset(
+    tmp_path, {"train": tiny_examples["train"][:30], "test": test}
+  )
+  dataset = built_dataset.open_dataset(tmp_path, config)
+  rows = [
+    curate.PhotoRow(
+      path=example["photo"],
+      person=example["person"],
+      status="accepted",
+      split="test",
+      source_side=dataset.margin * (50 + number),
+    )
+    for number, example in enumerate(test[1:])
+  ]
+  path = pathlib.Path(str(dataset.info.data_dir)) / "photos.csv"
+  path.write_text(curate.csv_text(rows), encoding="utf-8")
+  got = metrics.evaluate(model, dataset, "test")
+  sizes = [part for part in got["slices"] if part["by"] == "face_size"]
+  assert [part["value"] for part in sizes] == [
+    "50 to 53 pixels",
+    "54 to 56 pixels",
+    "57 to 60 pixels",
+  ]
+  assert sum(part["examples"] for part in sizes) == 11
+  assert got["left_out"] == "face size: of 1 photos it is not in photos.csv"
+
+
+def test_without_validation_there_is_no_temperature(
+  model, write_dataset, tiny_examples, tmp_path
+):
+  config = write_dataset(
+    tmp_path, {split: tiny_examples[split] for split in ("train", "test")}
+  )
+  dataset = built_dataset.open_dataset(tmp_path, config)
+  temperatures = metrics.fit_temperatures(model, dataset)
+  assert temperatures == {}
+  figures = metrics.evaluate(model, dataset, "test", temperatures)
+  for values in figures["heads"].values():
+    for key in ("log_loss_calibrated", "ece_calibrated", "temperature"):
+      assert values[key] is None
+    assert values["reliability_calibrated"] is None
+    assert values["ece"] > 0
+
+
+def test_answers_that_are_no_numbers(dataset):
+  faces = keras.Input((32, 32, 3))
+  broken = {
+    head: keras.layers.Dense(
+      len(vocabulary.names),
+      kernel_initializer=keras.initializers.Constant(np.nan),
+    )(keras.layers.Flatten()(faces))
+    for head, vocabulary in labels.HEADS.items()
+  }
+  with pytest.raises(cli.UserError) as caught:
+    metrics.evaluate(keras.Model(faces, broken), dataset, "test")
+  assert str(caught.value) == (
+    "test: got answers for gender that are no numbers, allowed: probabilities; "
+    "the weights are damaged, train again in a new --workdir"
+  )
+
+
 def test_evaluate_unseen_and_slices(model, dataset):
   figures = metrics.evaluate(model, dataset, "unseen")
   assert (figures["examples"], figures["people"]) == (10, 2)
@@ -225,27 +345,3 @@ def test_evaluate_a_built_model(dataset):
   built = models.build_model(models.ModelSettings(image_size=32))
   figures = metrics.evaluate(built, dataset, "unseen")
   assert set(figures["heads"]) == set(labels.HEADS)
-
-
-def test_table():
-  figures = {
-    "split": "unseen",
-    "examples": 1234,
-    "people": 56,
-    "heads": {
-      "gender": {
-        "examples": 1200,
-        "people": 50,
-        "accuracy": 0.9123,
-        "interval_95": (0.85, 0.95),
-        "majority_baseline": 0.5,
-      },
-      "job": {"examples": 0, "people": 0},
-    },
-  }
-  assert metrics.table(figures).split("\n") == [
-    "unseen: 1,234 photos of 56 people",
-    "  head       accuracy  95 % interval  majority  photos  people",
-    "  gender        0.912  0.850 to 0.950    0.500   1,200      50",
-    "  job        no known label here                     0       0",
-  ]

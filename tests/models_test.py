@@ -1,14 +1,15 @@
-"""Tests of models: what goes in and out, precision, frozen weights."""
+"""Tests of models: settings, what goes in and out, phases, precision."""
 
 import os
 import pathlib
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
-from yourface_tfds import cli, labels, models
+from yourface_tfds import backbones, cli, export_lib, labels, models
 
 _WEIGHTS = pathlib.Path(
   os.environ.get(
@@ -48,8 +49,46 @@ def imagenet():
   return str(path)
 
 
-@pytest.mark.parametrize("name", models.BACKBONES)
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_names():
+  assert models.model_names() == (
+    "small_cnn",
+    "MobileNetV2",
+    "MobileNetV3Large",
+    "EfficientNetV2B0",
+    "ResNet50V2",
+    "ConvNeXtTiny",
+    "cnn_ensemble",
+    "transfer_ensemble",
+  )
+  assert models.ModelSettings().model == "small_cnn"
+
+
+def _slow_unless(*fast):
+  """Every combination; building and running the slow ones takes 2 to 8 s."""
+  return [
+    pytest.param(
+      name,
+      policy,
+      marks=[] if (name, policy) in fast else [pytest.mark.slow],
+    )
+    for name in models.model_names()
+    # It needs 75 pixels; `ensembles_test` builds it.
+    if name != "transfer_ensemble"
+    for policy in ("float32", "mixed_bfloat16")
+  ]
+
+
+@pytest.mark.parametrize(
+  ("name", "policy"),
+  _slow_unless(
+    ("small_cnn", "float32"),
+    ("small_cnn", "mixed_bfloat16"),
+    ("MobileNetV2", "mixed_bfloat16"),
+    ("EfficientNetV2B0", "mixed_bfloat16"),
+    ("cnn_ensemble", "float32"),
+    ("cnn_ensemble", "mixed_bfloat16"),
+  ),
+)
 def test_outputs(name, policy):
   before = keras.config.dtype_policy().name
   keras.utils.set_random_seed(0)
@@ -127,7 +166,9 @@ def test_same_seed_same_weights():
 
 def test_unknown_model():
   assert _message(models.ModelSettings, model="resnet") == (
-    "--model: got 'resnet', allowed: small_cnn, MobileNetV2"
+    "--model: got 'resnet', allowed: small_cnn, MobileNetV2, MobileNetV3Large, "
+    "EfficientNetV2B0, ResNet50V2, ConvNeXtTiny, cnn_ensemble, "
+    "transfer_ensemble"
   )
 
 
@@ -157,32 +198,10 @@ def test_policy_is_restored_after_an_error():
   assert keras.config.dtype_policy().name == before
 
 
-def test_weights_that_are_not_there(tmp_path):
-  path = str(tmp_path / "no.weights.h5")
-  settings = _settings(model="MobileNetV2", weights=path)
-  assert _message(models.build_model, settings) == (
-    f"--weights: no file {path!r}; allowed: none, imagenet or the path of a "
-    ".weights.h5 file"
-  )
-
-
-def test_weights_that_cannot_be_read(tmp_path):
-  path = tmp_path / "bad.weights.h5"
-  path.write_bytes(b"no weights")
-  settings = _settings(model="MobileNetV2", weights=str(path))
-  message = _message(models.build_model, settings)
-  assert message.startswith(f"--weights: {path} cannot be loaded (")
-  assert message.endswith(
-    "); bring Keras's file mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_"
-    "224_no_top.h5 and pass its path, or use --weights=none"
-  )
-  assert "\n" not in message
-
-
 def test_loaded_weights_stay_frozen(imagenet):
   keras.utils.set_random_seed(0)
   model = models.build_model(_settings(model="MobileNetV2", weights=imagenet))
-  backbone = model.get_layer("mobilenet_v2")
+  backbone = model.get_layer("MobileNetV2")
   assert not backbone.trainable
   # A kernel and a bias for each head.
   assert {v.path for v in model.trainable_variables} == {
@@ -221,11 +240,11 @@ def test_loaded_weights_are_those_of_the_file(imagenet):
   )
   faces = _faces().astype(np.float32) / 127.5 - 1
   np.testing.assert_allclose(
-    loaded.get_layer("mobilenet_v2")(faces),
+    loaded.get_layer("MobileNetV2")(faces, training=True),
     expected(faces, training=False),
     atol=1e-5,
   )
-  assert other.get_layer("mobilenet_v2").trainable
+  assert other.get_layer("MobileNetV2").trainable
 
 
 def test_batch_norm_of_a_trained_backbone_moves():
@@ -235,3 +254,344 @@ def test_batch_norm_of_a_trained_backbone_moves():
   before = norm.moving_mean.numpy()
   model(_faces(), training=True)
   assert (before != norm.moving_mean.numpy()).any()
+
+
+def _tiny_network(include_top, weights, input_shape, pooling):
+  """In place of MobileNetV2: with a nested network, BatchNorm and dropout."""
+  assert (include_top, weights, pooling) == (False, None, "avg")
+  faces = keras.Input(input_shape)
+  x = keras.layers.Conv2D(4, 3, strides=2, name="conv")(faces)
+  x = keras.layers.BatchNormalization(name="norm")(x)
+  inner = keras.Sequential(
+    [
+      keras.Input(x.shape[1:]),
+      keras.layers.Conv2D(4, 3, use_bias=False, name="inner_conv"),
+      keras.layers.BatchNormalization(name="inner_norm"),
+      keras.layers.Dropout(0.5),
+    ],
+    name="inner",
+  )
+  x = keras.layers.GlobalAveragePooling2D()(inner(x))
+  return keras.Model(faces, x)
+
+
+@pytest.fixture
+def tiny_weights(monkeypatch, tmp_path):
+  """A small stand-in for MobileNetV2, and the path of its weights."""
+  monkeypatch.setattr(keras.applications, "MobileNetV2", _tiny_network)
+  keras.utils.set_random_seed(3)
+  network = _tiny_network(False, None, (32, 32, 3), "avg")
+  network.save_weights(tmp_path / "tiny.weights.h5")
+  return str(tmp_path / "tiny.weights.h5")
+
+
+_HEAD_VARIABLES = {
+  f"{head}/{part}" for head in labels.HEADS for part in ("kernel", "bias")
+}
+
+
+def _trainable(model):
+  return {variable.path for variable in model.trainable_variables}
+
+
+def test_fine_tuning_switches(tiny_weights):
+  model = models.build_model(
+    _settings(model="MobileNetV2", weights=tiny_weights)
+  )
+  order = [variable.path for variable in model.variables]
+  assert _trainable(model) == _HEAD_VARIABLES
+  backbone = {"conv/kernel", "conv/bias", "inner/inner_conv/kernel"}
+  for on in (True, True, False, False, True):
+    models.set_fine_tuning(model, on=on)
+    expected = _HEAD_VARIABLES | (backbone if on else set())
+    assert _trainable(model) == expected
+    assert [variable.path for variable in model.variables] == order
+
+
+def test_fine_tuning_moves_the_backbone_and_not_its_statistics(tiny_weights):
+  model = models.build_model(
+    _settings(model="MobileNetV2", weights=tiny_weights)
+  )
+
+  def moved():
+    before = {v.path: v.numpy() for v in model.weights}
+    optimizer = keras.optimizers.SGD(0.1)
+    variables = model.trainable_variables
+
+    @tf.function
+    def gradients():
+      with tf.GradientTape() as tape:
+        outputs = model(_faces(), training=True)
+        loss = -tf.add_n(
+          [tf.reduce_mean(tf.math.log(x[:, 0])) for x in outputs.values()]
+        )
+      return tape.gradient(loss, variables)
+
+    optimizer.apply(gradients(), variables)
+    return {
+      v.path for v in model.weights if (before[v.path] != v.numpy()).any()
+    }
+
+  assert moved() == _HEAD_VARIABLES
+  models.set_fine_tuning(model, on=True)
+  assert moved() == _HEAD_VARIABLES | {
+    "conv/kernel",
+    "conv/bias",
+    "inner/inner_conv/kernel",
+  }
+  models.set_fine_tuning(model, on=False)
+  assert moved() == _HEAD_VARIABLES
+
+
+def test_fine_tuning_of_the_real_one(imagenet):
+  model = models.build_model(_settings(model="MobileNetV2", weights=imagenet))
+  models.set_fine_tuning(model, on=True)
+  network = model.get_layer("MobileNetV2").network
+  norms = list(backbones.batch_norms(network))
+  assert len(norms) == 52
+  assert not any(norm.trainable_variables for norm in norms)
+  # 52 convolutions without a bias, and the heads.
+  assert len(model.trainable_variables) == 52 + 6
+
+
+@pytest.mark.parametrize("name", ["small_cnn", "MobileNetV2", "cnn_ensemble"])
+@pytest.mark.usefixtures("tiny_weights")
+def test_fine_tuning_of_what_is_trained_from_the_start(name):
+  settings = _settings(model=name)
+  assert not models.can_fine_tune(settings)
+  model = models.build_model(settings)
+  before = _trainable(model)
+  with pytest.raises(ValueError) as caught:
+    models.set_fine_tuning(model, on=True)
+  assert str(caught.value) == (
+    f"{name} cannot be fine-tuned: got a model without a pretrained backbone, "
+    "or an ensemble; ask can_fine_tune first"
+  )
+  assert _trainable(model) == before
+
+
+def test_fine_tuning_of_the_frozen_ensemble(monkeypatch):
+  for name in ("ResNet50V2", "VGG19", "InceptionResNetV2"):
+    monkeypatch.setattr(keras.applications, name, _tiny_network)
+  settings = models.ModelSettings(model="transfer_ensemble", weights="imagenet")
+  assert not models.can_fine_tune(settings)
+  model = models.build_model(models.ModelSettings(model="transfer_ensemble"))
+  with pytest.raises(
+    ValueError, match="transfer_ensemble cannot be fine-tuned"
+  ):
+    models.set_fine_tuning(model, on=True)
+  assert not model.get_layer("VGG19").trainable_variables
+
+
+def test_can_fine_tune():
+  assert models.can_fine_tune(_settings(model="ResNet50V2", weights="imagenet"))
+  assert not models.can_fine_tune(_settings(model="ResNet50V2"))
+
+
+def test_check_start():
+  for settings in (
+    _settings(),
+    _settings(model="cnn_ensemble"),
+    models.ModelSettings(model="transfer_ensemble", weights="imagenet"),
+  ):
+    models.check_start(settings)
+  settings = models.ModelSettings(model="transfer_ensemble")
+  assert _message(models.check_start, settings) == (
+    "--weights: got 'none', but the networks of transfer_ensemble stay frozen "
+    "and would never learn; give imagenet or the path of a folder with Keras' "
+    "three files"
+  )
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_weights_load_into_a_model_built_without(tiny_weights, tuned, tmp_path):
+  path = tmp_path / "best.weights.h5"
+  saved = models.build_model(
+    _settings(model="MobileNetV2", weights=tiny_weights)
+  )
+  if tuned:
+    models.set_fine_tuning(saved, on=True)
+  saved.save_weights(path)
+  loaded = models.build_model(_settings(model="MobileNetV2"))
+  loaded.load_weights(path)
+  for head in labels.HEADS:
+    np.testing.assert_array_equal(
+      saved(_faces(), training=False)[head],
+      loaded(_faces(), training=False)[head],
+    )
+  # Seed generators are numbered by the process.
+  for one, other in zip(saved.variables, loaded.variables, strict=True):
+    assert (one.shape, one.dtype) == (other.shape, other.dtype)
+    assert one.path.rpartition("/")[2] == other.path.rpartition("/")[2]
+
+
+def test_real_weights_load_into_a_model_built_without(imagenet, tmp_path):
+  path = tmp_path / "best.weights.h5"
+  saved = models.build_model(_settings(model="MobileNetV2", weights=imagenet))
+  saved.save_weights(path)
+  loaded = models.build_model(_settings(model="MobileNetV2"))
+  other = loaded(_faces(), training=False)["face_type"]
+  loaded.load_weights(path)
+  expected = saved(_faces(), training=False)
+  got = loaded(_faces(), training=False)
+  for head in labels.HEADS:
+    np.testing.assert_array_equal(got[head], expected[head])
+  assert np.abs(other - got["face_type"]).max() > 1e-3
+
+
+def test_grey_is_that_of_pillow():
+  model = models.build_model(_settings(channels=1))
+  assert model.get_layer("conv0").kernel.shape == (3, 3, 1, 24)
+  grey = keras.Model(model.input, model.get_layer("grey").output)(_faces())
+  assert grey.shape == (4, 32, 32, 1)
+  for image, face in zip(grey, _faces(), strict=True):
+    expected = np.asarray(PIL.Image.fromarray(face).convert("L"), np.float32)
+    assert np.abs(image[..., 0] - expected).max() <= 1
+  white = np.full((1, 32, 32, 3), 255, np.uint8)
+  np.testing.assert_allclose(
+    keras.Model(model.input, model.get_layer("grey").output)(white),
+    255,
+    atol=1e-3,
+  )
+
+
+def test_grey_looks_at_no_colour():
+  model = models.build_model(_settings(channels=1))
+  grey = np.asarray(PIL.Image.fromarray(_faces()[0]).convert("L"))
+  # Green is 299/587 as bright as red of the same luma.
+  red, green = np.zeros((2, 1, 32, 32, 3), np.float32)
+  red[..., 0] = grey / 2
+  green[..., 1] = grey / 2 * 0.299 / 0.587
+  for head in labels.HEADS:
+    np.testing.assert_allclose(
+      model(red, training=False)[head],
+      model(green, training=False)[head],
+      atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("size", [24, 48])
+def test_input_size(size):
+  keras.utils.set_random_seed(0)
+  resized = models.build_model(_settings(input_size=size))
+  assert resized.input_shape == (None, 32, 32, 3)
+  plain = models.build_model(_settings(image_size=size))
+  plain.set_weights(resized.get_weights())
+  faces = tf.image.resize(
+    _faces(), (size, size), method="bilinear", antialias=False
+  )
+  for head in labels.HEADS:
+    np.testing.assert_allclose(
+      resized(_faces(), training=False)[head],
+      plain(faces, training=False)[head],
+      atol=1e-6,
+    )
+
+
+def test_input_size_of_the_images_adds_nothing():
+  for settings in (_settings(), _settings(input_size=32)):
+    names = [layer.name for layer in models.build_model(settings).layers]
+    assert "resize" not in names
+    assert "grey" not in names
+
+
+@pytest.mark.parametrize("name", ["small_cnn", "cnn_ensemble"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_smallest_size(name, channels):
+  smallest = {"small_cnn": 15, "cnn_ensemble": 14}[name]
+  model = models.build_model(
+    models.ModelSettings(model=name, image_size=smallest, channels=channels)
+  )
+  outputs = model(_faces(size=smallest), training=False)
+  assert np.isfinite(outputs["face_type"]).all()
+
+
+@pytest.mark.parametrize(
+  ("name", "smallest"),
+  [
+    ("small_cnn", 15),
+    ("MobileNetV2", 32),
+    ("ConvNeXtTiny", 32),
+    ("cnn_ensemble", 14),
+    ("transfer_ensemble", 75),
+  ],
+)
+def test_too_small(name, smallest):
+  small = smallest - 1
+  assert _message(models.ModelSettings, model=name, image_size=small) == (
+    f"--model: {name} needs at least {smallest} pixels, the images have "
+    f"{small}; give --input_size={smallest} or more, or choose another --model"
+  )
+  assert _message(models.ModelSettings, model=name, input_size=small) == (
+    f"--input_size: got {small}, allowed for {name}: at least {smallest}, or 0 "
+    "for the size of the images"
+  )
+  models.ModelSettings(model=name, image_size=small, input_size=smallest)
+
+
+def test_negative_input_size():
+  assert _message(models.ModelSettings, input_size=-1) == (
+    "--input_size: got -1, allowed for small_cnn: at least 15, or 0 for the "
+    "size of the images"
+  )
+
+
+@pytest.mark.parametrize("channels", [0, 2, 4])
+def test_wrong_channels(channels):
+  assert _message(_settings, channels=channels) == (
+    f"--channels: got {channels}, allowed: 3 (colour) or 1 (grey)"
+  )
+
+
+def test_grey_with_weights():
+  changes = {"model": "MobileNetV2", "weights": "imagenet", "channels": 1}
+  assert _message(_settings, **changes) == (
+    "--channels: got 1 with --weights=imagenet, but those are for colours; "
+    "leave it at 3 or use --weights=none"
+  )
+
+
+def test_grey_transfer_ensemble():
+  changes = {"model": "transfer_ensemble", "channels": 1, "image_size": 150}
+  assert _message(_settings, **changes) == (
+    "--channels: got 1, but transfer_ensemble is pretrained on colours; leave "
+    "it at 3 or choose --model=cnn_ensemble"
+  )
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0, float("nan")])
+def test_wrong_dropout(dropout):
+  assert _message(_settings, dropout=dropout) == (
+    f"--dropout: got {dropout}, allowed: 0 to below 1"
+  )
+
+
+def _export(model, tmp_path, size=32):
+  """Converts to TFLite by way of a SavedModel; raises where they differ."""
+  return export_lib.save_tflite(
+    model, _faces(2, size), tmp_path / "model.tflite"
+  )
+
+
+def test_tflite_of_grey_and_resized(tmp_path):
+  settings = _settings(input_size=24, channels=1, model="cnn_ensemble")
+  assert _export(models.build_model(settings), tmp_path) < 1e-5
+
+
+def test_tflite_of_a_pretrained_backbone(tiny_weights, tmp_path):
+  settings = _settings(model="MobileNetV2", weights=tiny_weights)
+  assert _export(models.build_model(settings), tmp_path) < 1e-5
+
+
+def test_tflite_of_the_frozen_ensemble(monkeypatch, tmp_path):
+  # Its preprocessing, BGR with VGG19's means, is what could fail.
+  for name in ("ResNet50V2", "VGG19", "InceptionResNetV2"):
+    monkeypatch.setattr(keras.applications, name, _tiny_network)
+  settings = _settings(model="transfer_ensemble", input_size=75)
+  assert _export(models.build_model(settings), tmp_path) < 1e-5
+
+
+@pytest.mark.slow  # 10 to 17 s each.
+@pytest.mark.parametrize("name", models.model_names()[1:6])
+def test_tflite_of_the_real_ones(name, tmp_path):
+  assert _export(models.build_model(_settings(model=name)), tmp_path) < 1e-5

@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from tests import drawn
-from yourface_tfds import built_dataset, labels
+from yourface_tfds import built_dataset, labels, models
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _CONFIG = "--config=raw-image_size_32"
@@ -127,7 +127,7 @@ def test_train_says_what_came_out(trained, tiny_data_dir):
     f"Best epoch: {figures['best_epoch']} of 2 (validation_loss {best:.3f}); "
     f"figures of all epochs: {folder}/train.json",
     f"Next: python -m training.evaluate --data_dir={tiny_data_dir} {_CONFIG} "
-    f"--workdir={folder} --split=test",
+    f"--workdir={folder}",
   ]
   assert "Training: 100%" in process.stderr
   # Nothing but the bar, and none of TensorFlow's greeting.
@@ -151,6 +151,8 @@ def test_the_next_command_runs(run, trained):
   assert lines[2].split()[1] == f"{accuracy:.3f}"
   assert lines[5:] == [
     f"Figures: {path}",
+    f"Report: {folder}/report.html",
+    f"Model card: {folder}/model_card.md",
     f"Next: python -m export.export_saved_model --workdir={folder} "
     "--output_dir=E",
   ]
@@ -223,7 +225,7 @@ def test_data_dir_without_a_dataset(run, tmp_path):
     (
       ("--data_dir=D", "--workdir=W", "--model=resnet"),
       "error: flag --model=resnet: value should be one of "
-      "<small_cnn|MobileNetV2>",
+      f"<{'|'.join(models.model_names())}>",
     ),
     (
       ("--workdir=W",),
@@ -264,8 +266,11 @@ def test_learning_rate_of_zero(run, tiny_data_dir, tmp_path):
   [
     (
       "train",
-      "data_dir config workdir model weights policy batch_size epochs "
-      "learning_rate seed",
+      "data_dir config workdir model weights input_size channels dropout "
+      "policy batch_size epochs head_epochs optimizer schedule warmup_epochs "
+      "learning_rate fine_tune_rate weight_decay clip_norm label_smoothing "
+      "class_weights augment mix mix_alpha patience seed save_seconds "
+      "deterministic tensorboard",
     ),
     ("evaluate", "data_dir config workdir split json"),
   ],
@@ -335,10 +340,13 @@ def test_ctrl_c_and_the_same_command_again(run, tiny_data_dir, tmp_path):
   text = errors.read_text()
   assert "Traceback" not in text
   done = 1 + rest.count("epoch ")
-  assert text.splitlines()[-1] == (
-    f"interrupted: nothing half-written was kept; {done} of 6 epochs are "
-    "saved; the same command goes on there"
+  told = re.fullmatch(
+    r"interrupted: nothing half-written was kept; (\d+) of 90 steps are saved; "
+    "the same command goes on there",
+    text.splitlines()[-1],
   )
+  assert told is not None
+  assert 15 * done <= int(told[1]) <= 15 * (done + 1)
   assert sorted(path.name for path in folder.iterdir()) == [
     "best.weights.h5",
     "settings.json",

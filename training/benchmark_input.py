@@ -20,7 +20,7 @@ from yourface_tfds import (
   input_benchmark,
   input_report,
   step_benchmark,
-  workdir,
+  train_settings,
 )
 
 _DEFAULT = input_benchmark.Settings()
@@ -82,7 +82,7 @@ _TRAIN_STEPS = flags.DEFINE_integer(
 )
 _TRAIN_BATCH_SIZE = flags.DEFINE_integer(
   "train_batch_size",
-  workdir.TrainSettings().batch_size,
+  train_settings.TrainSettings().batch_size,
   "Images a training step.",
   lower_bound=1,
 )

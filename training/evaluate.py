@@ -8,7 +8,14 @@ from typing import TextIO
 
 from absl import flags
 
-from yourface_tfds import built_dataset, cli, metrics, workdir
+from yourface_tfds import (
+  built_dataset,
+  cli,
+  metrics,
+  report,
+  report_text,
+  workdir,
+)
 
 _DATA_DIR = cli.data_dir_flag()
 _CONFIG = cli.config_flag()
@@ -23,7 +30,7 @@ _JSON = cli.json_flag()
 
 
 def main(argv: list[str]) -> None:
-  """Prints a table a split and writes evaluate_<split>.json to the workdir."""
+  """Prints a table a split; writes figures, report and model card."""
   cli.no_arguments(argv)
   dataset = built_dataset.open_dataset(_DATA_DIR.value, _CONFIG.value)
   splits = _SPLIT.value
@@ -37,13 +44,19 @@ def main(argv: list[str]) -> None:
   for split in splits:
     dataset.num_examples(split)  # A wrong name ends before the first figure.
   model, _ = workdir.load_model(_WORKDIR.value, dataset.image_size)
+  temperatures = metrics.fit_temperatures(model, dataset)
   results = {}
   for split in splits:
-    results[split] = metrics.evaluate(model, dataset, split)
+    results[split] = metrics.evaluate(model, dataset, split, temperatures)
     path = f"{_WORKDIR.value}/evaluate_{split}.json"
     cli.write_text(path, cli.dump_json(results[split]))
-    print(metrics.table(results[split]), file=_out())
+    print(report_text.table(results[split]), file=_out())
     print(f"Figures: {path}", file=_out())
+  whole = report.make(model, dataset, _WORKDIR.value, results, temperatures)
+  faces = report.mistaken_faces(dataset, results)
+  _, page, card = report.write(_WORKDIR.value, whole, faces)
+  print(f"Report: {page}", file=_out())
+  print(f"Model card: {card}", file=_out())
   if _JSON.value:
     print(cli.dump_json(results))
   print(

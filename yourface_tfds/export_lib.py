@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import interpreter
 
-from yourface_tfds import cli, crop, faces, labels, photo_graph, workdir
+from yourface_tfds import cli, crop, faces, labels, photo_graph, train_settings
 
 SIGNATURE = "serving_default"
 
@@ -31,7 +31,7 @@ class FaceModel(tf.Module):
   """Classifies faces and photos; its functions become the signatures."""
 
   def __init__(
-    self, model: keras.Model, settings: workdir.TrainSettings
+    self, model: keras.Model, settings: train_settings.TrainSettings
   ) -> None:
     super().__init__(name="your_face")
     self._model = model
@@ -110,7 +110,7 @@ def labels_json() -> str:
 
 def save_saved_model(
   model: keras.Model,
-  settings: workdir.TrainSettings,
+  settings: train_settings.TrainSettings,
   path: str | os.PathLike[str],
 ) -> None:
   """Writes the SavedModel with its two signatures, whole or not at all.

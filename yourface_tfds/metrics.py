@@ -1,14 +1,16 @@
 """How good a model is on a split, and how sure that figure is.
 
-Accuracy per head over the examples whose label is known, a 95 % interval from
-a bootstrap over PEOPLE (photos of one person are not independent), and what
-always answering train's most frequent class would reach.
+Every figure is over the examples whose label is known. Accuracy, balanced
+accuracy and macro F1 have a 95 % interval from a bootstrap over PEOPLE (photos
+of one person are not independent), and beside them what always answering
+train's most frequent class would reach.
 
-  figures = metrics.evaluate(model, dataset, "unseen")
+  temperatures = metrics.fit_temperatures(model, dataset)
+  figures = metrics.evaluate(model, dataset, "unseen", temperatures)
   figures["heads"]["gender"]["accuracy"]
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -16,36 +18,21 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from yourface_tfds import built_dataset, input_pipeline, labels
+from yourface_tfds import (
+  built_dataset,
+  calibration,
+  cli,
+  confusion,
+  coverage,
+  input_pipeline,
+  intervals,
+  labels,
+  mistakes,
+  slices,
+)
 
-BOOTSTRAP_DRAWS = 2000
-
-
-def cluster_interval(
-  hits: np.ndarray, people: Sequence[str], *, seed: int = 0
-) -> tuple[float, float]:
-  """Returns the 95 % interval of an accuracy, resampling whole people.
-
-  Percentile bootstrap over clusters (Davison and Hinkley 1997, section 3.8).
-
-  Args:
-    hits: bool[examples].
-    people: the person of each example.
-    seed: of the draws.
-
-  Returns:
-    The 2.5 and 97.5 percentiles; the accuracy itself twice for one person.
-  """
-  _, owner = np.unique(np.asarray(people), return_inverse=True)
-  count = owner.max() + 1
-  per_person = np.bincount(owner, weights=hits, minlength=count)
-  sizes = np.bincount(owner, minlength=count)
-  draws = np.random.default_rng(seed).integers(
-    count, size=(BOOTSTRAP_DRAWS, count)
-  )
-  accuracies = per_person[draws].sum(axis=1) / sizes[draws].sum(axis=1)
-  low, high = np.percentile(accuracies, [2.5, 97.5])
-  return float(low), float(high)
+Temperatures = Mapping[str, calibration.Temperature]
+"""Head -> temperature; a head without one is not calibrated."""
 
 
 def predict(
@@ -60,6 +47,9 @@ def predict(
   Returns:
     `person` and `photo` (str), int64[examples] under each head's name, and
     float32[examples, classes] under `<head>_probabilities`.
+
+  Raises:
+    UserError: an answer is no number.
   """
   total = -(-dataset.num_examples(split) // batch_size)
   step = tf.function(lambda images: model(images, training=False))
@@ -79,6 +69,12 @@ def predict(
       for key in ("person", "photo", *labels.HEADS):
         columns.setdefault(key, []).append(batch[key].numpy())
   result = {key: np.concatenate(parts) for key, parts in columns.items()}
+  for head in labels.HEADS:
+    if not np.isfinite(result[f"{head}_probabilities"]).all():
+      raise cli.UserError(
+        f"{split}: got answers for {head} that are no numbers, allowed: "
+        "probabilities; the weights are damaged, train again in a new --workdir"
+      )
   for key in ("person", "photo"):
     result[key] = np.array([value.decode("utf-8") for value in result[key]])
   return result
@@ -94,76 +90,186 @@ def majority_classes(dataset: built_dataset.Dataset) -> dict[str, int]:
   }
 
 
+def fit_temperatures(
+  model: keras.Model, dataset: built_dataset.Dataset
+) -> dict[str, calibration.Temperature]:
+  """Fits one temperature for each head on `validation`.
+
+  Returns:
+    Head -> temperature, without heads that have no known label there; nothing
+    where there is no such split.
+  """
+  if not dataset.has_split("validation"):
+    return {}
+  predictions = predict(model, dataset, "validation")
+  known = {head: predictions[head] >= 0 for head in labels.HEADS}
+  return {
+    head: calibration.fit_temperature(
+      predictions[f"{head}_probabilities"][known[head]],
+      predictions[head][known[head]],
+    )
+    for head in labels.HEADS
+    if known[head].any()
+  }
+
+
 def score(
-  predictions: Mapping[str, np.ndarray], majority: Mapping[str, int]
+  predictions: Mapping[str, np.ndarray],
+  majority: Mapping[str, int],
+  temperatures: Temperatures | None = None,
 ) -> dict[str, dict[str, Any]]:
   """Returns the figures of each head.
 
   Args:
     predictions: as from `predict`.
-    majority: the class that the baseline always answers, per head.
+    majority: the class that the baseline always answers, -1 for none.
+    temperatures: as from `fit_temperatures`.
 
   Returns:
-    Head -> examples and people with a known label and, if there are any,
-    accuracy, its interval (None where one person is all there is), and the
-    baseline's accuracy.
+    Head -> examples and people with a known label and, if there are any:
+    accuracy, balanced_accuracy and macro_f1 with an interval each (None where
+    one person is all there is), majority (the same three of the baseline, None
+    where train has no label), log_loss, ece and reliability, the same
+    `_calibrated` (None without a temperature), confusion, coverage, mistakes.
   """
   figures = {}
   for head in labels.HEADS:
-    truth = predictions[head]
-    known = truth >= 0
+    known = predictions[head] >= 0
     people = predictions["person"][known]
     figures[head] = {
       "examples": int(known.sum()),
-      "people": len(set(people.tolist())),
+      "people": len(np.unique(people)),
     }
-    if not known.any():
-      continue
-    answers = predictions[f"{head}_probabilities"][known].argmax(axis=1)
-    hits = answers == truth[known]
-    several = figures[head]["people"] > 1
-    interval = cluster_interval(hits, people.tolist()) if several else None
-    figures[head] |= {
-      "accuracy": float(hits.mean()),
-      "interval_95": interval,
-      "majority_baseline": float((truth[known] == majority[head]).mean()),
+    if known.any():
+      temperature = (temperatures or {}).get(head)
+      figures[head] |= _answer_figures(
+        head, predictions, known, majority[head]
+      ) | _confidence_figures(head, predictions, known, temperature)
+  return figures
+
+
+def _answer_figures(
+  head: str,
+  predictions: Mapping[str, np.ndarray],
+  known: np.ndarray,
+  majority: int,
+) -> dict[str, Any]:
+  """What hangs on the answers alone."""
+  names = labels.HEADS[head].names
+  truth = predictions[head][known]
+  people = predictions["person"][known].tolist()
+  answers = predictions[f"{head}_probabilities"][known].argmax(axis=1)
+  counts = confusion.matrix(truth, answers, classes=len(names))
+  found = {name: float(f(counts)) for name, f in confusion.STATISTICS.items()}
+  ranges: Mapping[str, intervals.Interval | None] = dict.fromkeys(found)
+  if len(set(people)) > 1:
+    ranges = intervals.confusion_intervals(
+      truth, answers, people, classes=len(names)
+    )
+  baseline = None
+  if majority >= 0:
+    always = np.full_like(truth, majority)
+    constant = confusion.matrix(truth, always, classes=len(names))
+    baseline = {"class": names[majority]} | {
+      name: float(f(constant)) for name, f in confusion.STATISTICS.items()
     }
+  return {
+    "accuracy": found["accuracy"],
+    "interval_95": ranges["accuracy"],
+    "majority_baseline": baseline and baseline["accuracy"],
+    "balanced_accuracy": found["balanced_accuracy"],
+    "balanced_accuracy_interval_95": ranges["balanced_accuracy"],
+    "macro_f1": found["macro_f1"],
+    "macro_f1_interval_95": ranges["macro_f1"],
+    "majority": baseline,
+    "classes": list(names),
+    "confusion": counts.tolist(),
+  }
+
+
+def _confidence_figures(
+  head: str,
+  predictions: Mapping[str, np.ndarray],
+  known: np.ndarray,
+  temperature: calibration.Temperature | None,
+) -> dict[str, Any]:
+  """What hangs on how sure the model says it is."""
+  truth = predictions[head][known]
+  raw = predictions[f"{head}_probabilities"][known]
+  answers = raw.argmax(axis=1)
+  hits = answers == truth
+  before = calibration.reliability(raw.max(axis=1), hits)
+  figures = {
+    "log_loss": calibration.log_loss(raw, truth),
+    "log_loss_calibrated": None,
+    "ece": calibration.expected_error(before),
+    "ece_calibrated": None,
+    "temperature": None,
+    "temperature_status": None,
+    "reliability": before,
+    "reliability_calibrated": None,
+  }
+  sure = raw.max(axis=1).astype(np.float64)
+  if temperature:
+    softened = calibration.soften(raw, temperature.value)
+    sure = softened.max(axis=1)
+    after = calibration.reliability(sure, hits)
+    figures |= {
+      "log_loss_calibrated": calibration.log_loss(softened, truth),
+      "ece_calibrated": calibration.expected_error(after),
+      "temperature": temperature.value,
+      "temperature_status": temperature.status,
+      "reliability_calibrated": after,
+    }
+  figures["coverage"] = coverage.curve(sure, hits)
+  rows = np.flatnonzero(known)
+  names = labels.HEADS[head].names
+  figures["mistakes"] = [
+    one
+    | {
+      "truth": names[one["truth"]],
+      "answer": names[one["answer"]],
+      "person": str(predictions["person"][one["index"]]),
+      "photo": str(predictions["photo"][one["index"]]),
+    }
+    for one in mistakes.worst(sure, answers, truth, rows)
+  ]
   return figures
 
 
 def evaluate(
-  model: keras.Model, dataset: built_dataset.Dataset, split: str
+  model: keras.Model,
+  dataset: built_dataset.Dataset,
+  split: str,
+  temperatures: Temperatures | None = None,
 ) -> dict[str, Any]:
-  """Returns the figures of a model on a split, ready for JSON."""
+  """Returns the figures of a model on a split, ready for JSON.
+
+  Args:
+    model: as from `workdir.load_model`.
+    dataset: from `built_dataset.open_dataset`.
+    split: or a slice of one, `train[:10%]`.
+    temperatures: as from `fit_temperatures`; without, nothing is calibrated.
+  """
   predictions = predict(model, dataset, split)
+  majority = majority_classes(dataset)
+  parts = slices.by_label(predictions)
+  rows = slices.read_table(dataset)
+  left_out = slices.NO_TABLE if rows is None else None
+  if rows is not None:
+    sizes = slices.face_sizes(
+      rows, predictions["photo"].tolist(), margin=dataset.margin
+    )
+    parts += slices.by_size(sizes)
+    missing = int(np.isnan(sizes.values).sum())
+    if missing:
+      left_out = f"face size: of {missing:,} photos it is not in photos.csv"
   return {
     "dataset": dataset.info.full_name,
     "split": split,
     "examples": len(predictions["photo"]),
     "people": len(set(predictions["person"].tolist())),
-    "heads": score(predictions, majority_classes(dataset)),
+    "heads": score(predictions, majority, temperatures),
+    "slices": slices.score(parts, predictions, majority),
+    "left_out": left_out,
   }
-
-
-def table(figures: Mapping[str, Any]) -> str:
-  """Returns the figures of one split as text, a line for each head."""
-  lines = [
-    f"{figures['split']}: {figures['examples']:,} photos of "
-    f"{figures['people']:,} people",
-    f"  {'head':<10} {'accuracy':>8}  {'95 % interval':<14} {'majority':>8}"
-    f" {'photos':>7} {'people':>7}",
-  ]
-  for head, values in figures["heads"].items():
-    if "accuracy" in values:
-      interval = values["interval_95"]
-      shown = "{:.3f} to {:.3f}".format(*interval) if interval else "one person"
-      middle = (
-        f"{values['accuracy']:>8.3f}  {shown:<14}"
-        f" {values['majority_baseline']:>8.3f}"
-      )
-    else:
-      middle = f"{'no known label here':<33}"
-    lines.append(
-      f"  {head:<10} {middle} {values['examples']:>7,} {values['people']:>7,}"
-    )
-  return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The classifier: one backbone, one softmax head for each label feature.
+"""The classifier: a backbone with one softmax head for each label feature.
 
 Images go in as they are stored, uint8 or float 0..255: scaling is inside, so
 that every runtime does the same. Heads are float32 under every policy and are
@@ -10,17 +10,24 @@ addressed by name, never by position.
 
 import contextlib
 import dataclasses
-import pathlib
+import functools
 from collections.abc import Callable, Iterator
 
 import keras
 
-from yourface_tfds import cli, labels
+from yourface_tfds import backbones, cli, ensembles, labels
 
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 Backbone = Callable[[keras.KerasTensor, str], keras.KerasTensor]
-"""Images in -1..1 and `--weights` -> feature vector, float[batch, features]."""
+"""Images in 0..255 and `--weights` -> features, float[batch, features]."""
+
+# Below, a pooling has nothing left; keras.applications say theirs.
+_MIN_SIZES = {
+  "small_cnn": 15,
+  "cnn_ensemble": 14,
+  "transfer_ensemble": backbones.NETWORKS["InceptionResNetV2"].min_size,
+} | {name: network.min_size for name, network in backbones.NETWORKS.items()}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,22 +35,77 @@ class ModelSettings:
   """What a model is made of.
 
   Attributes:
-    model: a key of `BACKBONES`.
-    weights: `none`, `imagenet` (needs a network), or the path of a file.
+    model: one of `model_names()`.
+    weights: `none`, `imagenet` (Keras downloads it), or a path: a file, for
+      transfer_ensemble a folder with Keras' three files. With weights a
+      backbone starts frozen, see `set_fine_tuning`.
     image_size: side of the images in pixels.
-    dropout: share of features dropped before the heads in training.
+    input_size: side the network works at, 0 for `image_size`. Where they
+      differ, images are resized inside the model, bilinear without antialias
+      (TFLite has no other): better not to less than half.
+    channels: 3, or 1 for grey: the luma is taken inside the model.
+    dropout: share of a backbone's features dropped before the heads in
+      training; the ensembles of 2021 have none.
   """
 
   model: str = "small_cnn"
   weights: str = "none"
   image_size: int = 150
+  input_size: int = 0
+  channels: int = 3
   dropout: float = 0.3
 
   def __post_init__(self) -> None:
-    if self.model not in BACKBONES:
+    if self.model not in model_names():
       raise cli.UserError(
-        f"--model: got {self.model!r}, allowed: {', '.join(BACKBONES)}"
+        f"--model: got {self.model!r}, allowed: {', '.join(model_names())}"
       )
+    if not 0 <= self.dropout < 1:
+      raise cli.UserError(
+        f"--dropout: got {self.dropout}, allowed: 0 to below 1"
+      )
+    self._check_size()
+    self._check_channels()
+
+  def _check_size(self) -> None:
+    smallest = _MIN_SIZES.get(self.model, 1)
+    if self.input_size and self.input_size < smallest:
+      raise cli.UserError(
+        f"--input_size: got {self.input_size}, allowed for {self.model}: at "
+        f"least {smallest}, or 0 for the size of the images"
+      )
+    if not self.input_size and self.image_size < smallest:
+      raise cli.UserError(
+        f"--model: {self.model} needs at least {smallest} pixels, the images "
+        f"have {self.image_size}; give --input_size={smallest} or more, or "
+        "choose another --model"
+      )
+
+  def _check_channels(self) -> None:
+    if self.channels not in (1, 3):
+      raise cli.UserError(
+        f"--channels: got {self.channels}, allowed: 3 (colour) or 1 (grey)"
+      )
+    if self.channels == 1 and self.model == "transfer_ensemble":
+      raise cli.UserError(
+        "--channels: got 1, but transfer_ensemble is pretrained on colours; "
+        "leave it at 3 or choose --model=cnn_ensemble"
+      )
+    if self.channels == 1 and self.weights != "none":
+      raise cli.UserError(
+        f"--channels: got 1 with --weights={self.weights}, but those are for "
+        "colours; leave it at 3 or use --weights=none"
+      )
+
+
+@keras.saving.register_keras_serializable("yourface_tfds")
+class _Grey(keras.layers.Layer):
+  """RGB [..., 3] to luma [..., 1], ITU-R 601-2 as Pillow's mode L has it."""
+
+  def call(self, images: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns float32[..., 1] in the range of the images."""
+    weights = keras.ops.convert_to_tensor([0.299, 0.587, 0.114])
+    return keras.ops.sum(images * weights, axis=-1, keepdims=True)
 
 
 def _small_cnn(images: keras.KerasTensor, weights: str) -> keras.KerasTensor:
@@ -53,7 +115,7 @@ def _small_cnn(images: keras.KerasTensor, weights: str) -> keras.KerasTensor:
       f"--weights: got {weights!r}, but small_cnn is trained from the start; "
       "leave it at none or choose --model=MobileNetV2"
     )
-  x = images
+  x = backbones.minus1_to_1(images)
   for index, filters in enumerate((24, 48, 96, 128, 192)):
     x = keras.layers.Conv2D(
       filters,
@@ -71,40 +133,19 @@ def _small_cnn(images: keras.KerasTensor, weights: str) -> keras.KerasTensor:
   return keras.layers.GlobalAveragePooling2D(name="pool")(x)
 
 
-def _mobilenet_v2(images: keras.KerasTensor, weights: str) -> keras.KerasTensor:
-  """MobileNetV2; with weights it stays frozen and the heads learn."""
-  if (
-    weights not in ("none", "imagenet") and not pathlib.Path(weights).is_file()
-  ):
-    raise cli.UserError(
-      f"--weights: no file {weights!r}; allowed: none, imagenet or the path of "
-      "a .weights.h5 file"
-    )
-  try:
-    backbone = keras.applications.MobileNetV2(
-      input_tensor=None,
-      input_shape=images.shape[1:],
-      include_top=False,
-      weights=None if weights == "none" else weights,
-      pooling="avg",
-      name="mobilenet_v2",
-    )
-  except Exception as error:  # Keras raises a bare Exception without network.
-    raise cli.UserError(
-      f"--weights: {weights} cannot be loaded ({cli.one_line(error)}); bring "
-      "Keras's file mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_"
-      "no_top.h5 and pass its path, or use --weights=none"
-    ) from error
-  frozen = weights != "none"
-  backbone.trainable = not frozen
-  # training=False keeps BatchNorm on ImageNet's statistics.
-  return backbone(images, training=False) if frozen else backbone(images)
-
-
 BACKBONES: dict[str, Backbone] = {
   "small_cnn": _small_cnn,
-  "MobileNetV2": _mobilenet_v2,
+  **{
+    name: functools.partial(backbones.backbone, name)
+    for name in backbones.NETWORKS
+    if name not in ("VGG19", "InceptionResNetV2")
+  },
 }
+
+
+def model_names() -> tuple[str, ...]:
+  """Returns what `--model` allows: the backbones, then the ensembles."""
+  return (*BACKBONES, *ensembles.ENSEMBLES)
 
 
 def build_model(
@@ -125,20 +166,82 @@ def build_model(
   """
   with dtype_policy(policy):
     size = settings.image_size
-    # float32 also under a mixed policy: 8-bit pixels have no exact bfloat16.
+    # float32 also under a mixed policy: resizing and luma come first.
     faces = keras.Input((size, size, 3), dtype="float32", name="faces")
-    x = keras.layers.Rescaling(
-      1 / 127.5, offset=-1.0, dtype="float32", name="to_unit_range"
-    )(faces)
-    x = BACKBONES[settings.model](x, settings.weights)
-    x = keras.layers.Dropout(settings.dropout, name="dropout")(x)
-    outputs = {
-      head: keras.layers.Dense(
-        len(vocabulary.names), "softmax", dtype="float32", name=head
-      )(x)
-      for head, vocabulary in labels.HEADS.items()
-    }
+    images = faces
+    if settings.channels == 1:
+      images = _Grey(dtype="float32", name="grey")(images)
+    if settings.input_size not in (0, size):
+      images = keras.layers.Resizing(
+        settings.input_size,
+        settings.input_size,
+        interpolation="bilinear",
+        antialias=False,
+        dtype="float32",
+        name="resize",
+      )(images)
+    if settings.model in ensembles.ENSEMBLES:
+      outputs = ensembles.ENSEMBLES[settings.model](images, settings.weights)
+    else:
+      x = BACKBONES[settings.model](images, settings.weights)
+      x = keras.layers.Dropout(settings.dropout, name="dropout")(x)
+      outputs = ensembles.softmax_heads(dict.fromkeys(labels.HEADS, x))
     return keras.Model(faces, outputs, name=settings.model)
+
+
+def can_fine_tune(settings: ModelSettings) -> bool:
+  """Returns whether such a model starts with a frozen backbone.
+
+  Not so what is trained from the start, and transfer_ensemble, whose branches
+  stay frozen.
+  """
+  return settings.model in BACKBONES and settings.weights != "none"
+
+
+def check_start(settings: ModelSettings) -> None:
+  """Refuses to train what cannot learn; loading such a model is fine.
+
+  Raises:
+    UserError: frozen branches without weights.
+  """
+  if settings.model == "transfer_ensemble" and settings.weights == "none":
+    raise cli.UserError(
+      "--weights: got 'none', but the networks of transfer_ensemble stay "
+      "frozen and would never learn; give imagenet or the path of a folder "
+      "with Keras' three files"
+    )
+
+
+def set_fine_tuning(model: keras.Model, *, on: bool) -> None:
+  """Lets a pretrained backbone learn, or freezes it again.
+
+  The heads learn in both phases; every BatchNormalization of the backbone stays
+  frozen, weights and statistics (keras.io/guides/transfer_learning). The order
+  of `model.variables` is the same in both; `model.trainable_variables` changes,
+  so build the optimizer and trace the training step after it.
+
+  Args:
+    model: from `build_model`, with settings that `can_fine_tune`.
+    on: whether the backbone learns.
+
+  Raises:
+    ValueError: the model has no pretrained backbone, or it is an ensemble.
+  """
+  tunable = [
+    layer
+    for layer in model.layers
+    if isinstance(layer, backbones.Backbone) and layer.inference
+  ]
+  if model.name in ensembles.ENSEMBLES or not tunable:
+    raise ValueError(
+      f"{model.name} cannot be fine-tuned: got a model without a pretrained "
+      "backbone, or an ensemble; ask can_fine_tune first"
+    )
+  for layer in tunable:
+    layer.trainable = on
+    if on:
+      for norm in backbones.batch_norms(layer.network):
+        norm.trainable = False
 
 
 @contextlib.contextmanager

@@ -3,14 +3,13 @@
   result = step_benchmark.measure(dataset, settings, steps=50, rounds=5)
   result["ratio"]   # 1.00: the input is free
 
-Both are the steps of the real training (`train_lib.Trainer.train_on`), on the
+Both are the steps of the real training (`trainer.Trainer.train_on`), on the
 device it would use; the one reads its batches, the other has a single one, on
 that device already. Where a GPU is, 1 / ratio is the share of the time that it
 works for which the input does not make it wait.
 """
 
 import itertools
-import pathlib
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -24,8 +23,8 @@ from yourface_tfds import (
   cli,
   input_pipeline,
   losses,
-  train_lib,
-  workdir,
+  train_settings,
+  trainer,
 )
 
 _WARM_UP = 5  # Steps: traced, compiled, caches filled.
@@ -36,7 +35,7 @@ def all_settings(
   dataset: built_dataset.Dataset,
   models: Sequence[str] | None,
   batch_size: int,
-) -> list[workdir.TrainSettings]:
+) -> list[train_settings.TrainSettings]:
   """Returns the settings of the trainings to measure.
 
   Args:
@@ -49,7 +48,7 @@ def all_settings(
   """
   if models is None:
     gpus = tf.config.list_physical_devices("GPU")
-    models = [workdir.TrainSettings().model] if gpus else []
+    models = [train_settings.TrainSettings().model] if gpus else []
   examples = dataset.num_examples("train")
   if models and batch_size > examples:
     raise cli.UserError(
@@ -57,7 +56,7 @@ def all_settings(
       f"examples of train in {dataset.info.full_name}"
     )
   return [
-    workdir.TrainSettings(
+    train_settings.TrainSettings(
       model=model, image_size=dataset.image_size, batch_size=batch_size
     )
     for model in models
@@ -66,7 +65,7 @@ def all_settings(
 
 def measure(
   dataset: built_dataset.Dataset,
-  settings: workdir.TrainSettings,
+  settings: train_settings.TrainSettings,
   *,
   steps: int,
   rounds: int,
@@ -98,17 +97,17 @@ def measure(
       )
     )
   )
-  trainer = train_lib.Trainer(dataset, settings, pathlib.Path())
+  model = trainer.Trainer(dataset, settings)
   cached = itertools.repeat(next(batches))
-  _seconds(trainer, batches, _WARM_UP)
-  _seconds(trainer, cached, _WARM_UP)
+  _seconds(model, batches, _WARM_UP)
+  _seconds(model, cached, _WARM_UP)
   read, held = [], []
   for number in tqdm.trange(rounds, unit=" rounds", desc="Training steps"):
     # The one that comes first changes: what a round leaves behind (clock,
     # caches) shall not always help the same.
     pairs = [(read, batches), (held, cached)]
     for seconds, source in pairs if number % 2 else reversed(pairs):
-      seconds.append(_seconds(trainer, source, steps) / steps)
+      seconds.append(_seconds(model, source, steps) / steps)
   ratios = [a / b for a, b in zip(read, held, strict=True)]
   gpus = tf.config.list_logical_devices("GPU")
   return {
@@ -128,12 +127,13 @@ def measure(
 
 
 def _seconds(
-  trainer: train_lib.Trainer, batches: Iterator[losses.Batch], steps: int
+  model: trainer.Trainer, batches: Iterator[losses.Batch], steps: int
 ) -> float:
-  with tqdm.tqdm(disable=True) as bar:
-    start = time.perf_counter()
-    trainer.train_on(itertools.islice(batches, steps), 0, bar)
-    return time.perf_counter() - start
+  start = time.perf_counter()
+  for _ in model.train_on(itertools.islice(batches, steps)):
+    pass
+  model.sums.get()  # Waits for the device.
+  return time.perf_counter() - start
 
 
 def text(result: dict[str, Any]) -> str:

@@ -1,218 +1,206 @@
-"""Training: one loop of plain steps, exact at every epoch's end.
+"""Training: from the settings to the best weights, exact after any stop.
 
-settings = workdir.TrainSettings(epochs=30)
-train_lib.train(dataset, settings, "W")   # the same again: continues
+settings = train_settings.TrainSettings(epochs=30)
+train_lib.train(dataset, settings, "W")   # the same again: goes on
 """
 
 import dataclasses
-import itertools
 import json
 import os
 import pathlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 import tqdm
 
 from yourface_tfds import (
-  augment,
   built_dataset,
   cli,
   input_pipeline,
-  losses,
   models,
+  stopping,
+  train_log,
+  train_settings,
+  train_state,
+  trainer,
 )
 from yourface_tfds import workdir as run_dir
 
+_LOOK_SECONDS = 0.5  # How often the figures are fetched from the device.
 
-class Trainer:
-  """A model, its optimizer and how far they have come.
+
+class Run:
+  """A training in a workdir.
 
   Attributes:
-    epoch: whole epochs done.
-    history: the figures of each.
+    trainer: of the model.
+    history: the figures of each whole epoch.
   """
 
   def __init__(
     self,
     dataset: built_dataset.Dataset,
-    settings: run_dir.TrainSettings,
+    settings: train_settings.TrainSettings,
     workdir: pathlib.Path,
+    *,
+    save_seconds: float = 60,
+    log: train_log.TrainLog | None = None,
   ) -> None:
-    keras.utils.set_random_seed(settings.seed)
-    self.dataset = dataset
+    self.trainer = trainer.Trainer(dataset, settings)
     self.settings = settings
     self.workdir = workdir
-    self.model = models.build_model(settings.model_settings(), settings.policy)
-    examples = dataset.num_examples("train")
-    self.steps_per_epoch = -(-examples // settings.batch_size)
-    self.optimizer = _optimizer(settings, self.steps_per_epoch)
-    self.optimizer.build(self.model.trainable_variables)
-    self.epoch = 0
     self.history: list[dict[str, float]] = []
-    self._batches: Iterator[losses.Batch] | None = None
-    self._train_step = tf.function(self._train, reduce_retracing=True)
-    self._eval_step = tf.function(self._evaluate, reduce_retracing=True)
+    self._has_validation = dataset.has_split("validation")
+    self._save_seconds = save_seconds
+    self._log = log
 
-  def _train(
-    self, batch: losses.Batch, step: tf.Tensor
-  ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    seed = tf.stack([self.settings.seed, tf.cast(step, tf.int32)])
-    images = augment.augment(batch["image"], seed)
-    with tf.GradientTape() as tape:
-      probabilities = self.model(images, training=True)
-      loss = tf.add_n(list(losses.masked_losses(batch, probabilities).values()))
-      scaled = self.optimizer.scale_loss(loss)
-    variables = self.model.trainable_variables
-    gradients = tape.gradient(scaled, variables)
-    self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-    return loss, losses.hits(batch, probabilities)
-
-  def _evaluate(
-    self, batch: losses.Batch
-  ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    probabilities = self.model(batch["image"], training=False)
-    each = losses.masked_losses(batch, probabilities)
-    return tf.add_n(list(each.values())), losses.hits(batch, probabilities)
-
-  def run_epoch(self, bar: tqdm.tqdm) -> dict[str, float]:
-    """Trains one epoch and validates; returns the figures of both."""
-    if self._batches is None:
-      # One dataset for all epochs: the next one's first batches are read while
-      # this one's last are trained on.
-      batches = _train_batches(self.dataset, self.settings, self.epoch)
-      self._batches = iter(input_pipeline.to_device(batches))
-    batches = itertools.islice(self._batches, self.steps_per_epoch)
-    first_step = self.epoch * self.steps_per_epoch
-    with input_pipeline.plain_errors():
-      sums = self.train_on(batches, first_step, bar)
-    figures = sums.figures()
-    if self.dataset.has_split("validation"):
-      sums = losses.Sums()
-      with input_pipeline.plain_errors():
-        for batch in input_pipeline.make_for_eval(
-          self.dataset, "validation", batch_size=self.settings.batch_size
-        ):
-          loss, hits = self._eval_step(batch)
-          sums.add(float(loss), batch, hits)
-      figures |= sums.figures("validation_")
-      if not np.isfinite(figures["validation_loss"]):
-        raise cli.UserError(
-          f"epoch {self.epoch + 1}: the validation loss became "
-          f"{figures['validation_loss']}; lower --learning_rate (now "
-          f"{self.settings.learning_rate:g}) and start in a new --workdir"
-        )
-    self.epoch += 1
-    return figures
-
-  def train_on(
-    self, batches: Iterable[losses.Batch], step: int, bar: tqdm.tqdm
-  ) -> losses.Sums:
-    """Trains on batches, the first of which is this step of the run.
-
-    Raises:
-      UserError: the loss is no longer finite.
-    """
-    sums = losses.Sums()
-    for batch in batches:
-      loss, hits = self._train_step(batch, tf.constant(step))
-      if not np.isfinite(float(loss)):
-        raise cli.UserError(
-          f"step {step}: the loss became {float(loss)}; lower --learning_rate "
-          f"(now {self.settings.learning_rate:g}) and start in a new --workdir"
-        )
-      sums.add(float(loss), batch, hits)
-      step += 1
-      bar.update()
-      bar.set_postfix(_shown(sums.figures()), refresh=False)
-    return sums
-
-  def save(self, figures: dict[str, float]) -> None:
-    """Records an epoch: best weights if they are, then the state."""
-    name = _judged_by(figures)
-    is_best = all(figures[name] < before[name] for before in self.history)
-    self.history.append(figures)
-    if is_best:
-      with cli.replaced_file(self.workdir / "best.weights.h5") as temporary:
-        self.model.save_weights(temporary)
-    arrays = {
-      f"model_{i}": np.asarray(variable)
-      for i, variable in enumerate(self.model.variables)
-    } | {
-      f"optimizer_{i}": np.asarray(variable)
-      for i, variable in enumerate(self.optimizer.variables)
-    }
-    arrays["history"] = np.array(json.dumps(self.history))
-    with cli.replaced_file(self.workdir / "state.npz") as temporary:
-      np.savez(temporary, allow_pickle=False, **arrays)
+  @property
+  def is_done(self) -> bool:
+    """Whether nothing is left to train."""
+    patience = self.settings.patience
+    if self.trainer.epoch >= self.settings.epochs:
+      return len(self.history) >= self.settings.epochs
+    if not patience or not self.history:
+      return False
+    return len(self.history) - _best(self.history) >= patience
 
   def restore(self) -> None:
-    """Continues from `state.npz` if there is one."""
-    path = self.workdir / "state.npz"
-    if not path.exists():
+    """Goes on from the workdir's state if there is one."""
+    progress = train_state.load(self.workdir)
+    if progress is None:
       return
-    with np.load(path, allow_pickle=False) as state:
-      # Seed states of dropout are variables of the model too.
-      for i, variable in enumerate(self.model.variables):
-        variable.assign(state[f"model_{i}"])
-      for i, variable in enumerate(self.optimizer.variables):
-        variable.assign(state[f"optimizer_{i}"])
-      self.history = json.loads(str(state["history"]))
-    self.epoch = len(self.history)
+    self.trainer.seek(progress.step)
+    train_state.restore(
+      self.workdir,
+      self.trainer.model.variables,
+      self.trainer.optimizer.variables,
+    )
+    self.trainer.sums.set(progress.sums)
+    self.history = progress.history
 
+  def save(self) -> None:
+    """Writes the state."""
+    self._check_finite()
+    train_state.save(
+      self.workdir,
+      train_state.Progress(
+        step=self.trainer.step,
+        sums=self.trainer.sums.get(),
+        history=self.history,
+      ),
+      self.trainer.model.variables,
+      self.trainer.optimizer.variables,
+    )
 
-def _train_batches(
-  dataset: built_dataset.Dataset, settings: run_dir.TrainSettings, epoch: int
-) -> tf.data.Dataset:
-  """Returns the batches of the epochs that are left."""
-  return input_pipeline.make_for_train(
-    dataset,
-    batch_size=settings.batch_size,
-    seed=settings.seed,
-    epoch=epoch,
-    epochs=settings.epochs - epoch,
-  )
+  def epochs(self, bar: tqdm.tqdm) -> Iterator[dict[str, float]]:
+    """Trains; yields the figures of each epoch once they are saved."""
+    # One dataset for all epochs: the next one's first batches are read while
+    # this one's last are trained on.
+    steps = self.trainer.train_on(self.trainer.batches())
+    while not self.is_done:
+      with input_pipeline.plain_errors():
+        self._train_epoch(steps, bar)
+      self._check_finite()
+      figures = self.trainer.sums.figures()
+      if self._has_validation:
+        bar.set_description("Validating")
+        figures |= self.trainer.validate()
+        bar.set_description("Training")
+      self._end_epoch(figures)
+      yield figures
 
+  def _train_epoch(self, steps: Iterator[int], bar: tqdm.tqdm) -> None:
+    end = (len(self.history) + 1) * self.trainer.steps_per_epoch
+    looked = saved = time.perf_counter()
+    while self.trainer.step < end:
+      next(steps)
+      bar.update()
+      now = time.perf_counter()
+      if now - looked > _LOOK_SECONDS:
+        looked = now
+        self._check_finite()
+        bar.set_postfix(shown(self.trainer.sums.figures()), refresh=False)
+      if now - saved >= self._save_seconds and self.trainer.step < end:
+        self.save()
+        saved = time.perf_counter()
+      if self._log:
+        self._log.step(self.trainer)
+      if stopping.is_asked():
+        raise stopping.StoppedError
 
-def _optimizer(
-  settings: run_dir.TrainSettings, steps_per_epoch: int
-) -> keras.optimizers.Optimizer:
-  steps = settings.epochs * steps_per_epoch
-  schedule = keras.optimizers.schedules.CosineDecay(
-    0.0,
-    decay_steps=max(steps - steps_per_epoch, 1),
-    warmup_target=settings.learning_rate,
-    warmup_steps=steps_per_epoch,
-  )
-  optimizer = keras.optimizers.AdamW(schedule, weight_decay=1e-4)
-  if settings.policy == "mixed_float16":
-    return keras.optimizers.LossScaleOptimizer(optimizer)
-  return optimizer
+  def _check_finite(self) -> None:
+    step = int(self.trainer.sums.bad_step.numpy())
+    if step < 0:
+      return
+    settings = self.settings
+    epoch, place = divmod(step, self.trainer.steps_per_epoch)
+    photos = input_pipeline.train_photos(
+      self.trainer.dataset,
+      batch_size=settings.batch_size,
+      seed=settings.seed,
+      epoch=epoch,
+      step=place,
+    )
+    path = self.workdir / "not_finite.txt"
+    cli.write_text(path, "\n".join([*photos, ""]))
+    raise cli.UserError(
+      f"step {step} (epoch {epoch + 1}, batch {place + 1}): the loss is not "
+      f"finite; its photos are in {path} ({', '.join(photos[:2])}, ...); look "
+      f"at them, or lower --learning_rate (now {settings.learning_rate:g}); "
+      "start in a new --workdir"
+    )
+
+  def _end_epoch(self, figures: dict[str, float]) -> None:
+    if not np.isfinite(figures[_judged_by(figures)]):
+      raise cli.UserError(
+        f"epoch {len(self.history) + 1}: the validation loss became "
+        f"{figures['validation_loss']}; lower --learning_rate (now "
+        f"{self.settings.learning_rate:g}) and start in a new --workdir"
+      )
+    self.history.append(figures)
+    if _best(self.history) == len(self.history):
+      with cli.replaced_file(self.workdir / "best.weights.h5") as temporary:
+        self.trainer.model.save_weights(temporary)
+    self.trainer.sums.reset()
+    self.save()
+    if self._log:
+      self._log.epoch(self.trainer, figures)
 
 
 def _judged_by(figures: Mapping[str, float]) -> str:
   return "validation_loss" if "validation_loss" in figures else "loss"
 
 
-def _shown(figures: Mapping[str, float]) -> dict[str, str]:
+def _best(history: list[dict[str, float]]) -> int:
+  """Returns the epoch with the lowest loss, the first one of equals, from 1."""
+  name = _judged_by(history[0])
+  found = [figures[name] for figures in history]
+  return found.index(min(found)) + 1
+
+
+def shown(figures: Mapping[str, float]) -> dict[str, str]:
+  """Returns figures as they stand beside a progress bar."""
   return {name: f"{value:.3f}" for name, value in figures.items()}
 
 
 def train(
   dataset: built_dataset.Dataset,
-  settings: run_dir.TrainSettings,
+  settings: train_settings.TrainSettings,
   workdir: str | os.PathLike[str],
+  *,
+  save_seconds: float = 60,
+  tensorboard: bool = False,
 ) -> dict[str, Any]:
-  """Trains, or continues, until `settings.epochs` are done.
+  """Trains, or goes on, until `settings.epochs` are done or it gets no better.
 
   Args:
     dataset: from `built_dataset.open_dataset`.
     settings: of the run; those of an existing workdir must be the same.
     workdir: made if missing.
+    save_seconds: the state is saved at least so often within an epoch.
+    tensorboard: whether logs for TensorBoard are written too.
 
   Returns:
     What `train.json` holds: best epoch, history, images per second.
@@ -221,63 +209,76 @@ def train(
     UserError: the workdir is of another run, there is no train split, it is
       smaller than a batch, or the loss is no longer finite.
     tfrecord.CorruptError: a shard is damaged.
+    KeyboardInterrupt: by Ctrl-C or SIGTERM; the step is saved.
   """
   workdir = pathlib.Path(workdir)
+  _check(dataset, settings)
+  run_dir.claim(dataset, settings, workdir)
+  log = train_log.TrainLog(workdir / "tensorboard") if tensorboard else None
+  run = Run(dataset, settings, workdir, save_seconds=save_seconds, log=log)
+  run.restore()
+  started, done = time.perf_counter(), run.trainer.step
+  with stopping.between_steps(), _progress(run) as bar:
+    try:
+      for figures in run.epochs(bar):
+        words = "  ".join(f"{k} {v}" for k, v in shown(figures).items())
+        bar.write(f"epoch {len(run.history)}/{settings.epochs}: {words}")
+    except stopping.StoppedError:
+      run.save()
+      raise KeyboardInterrupt(
+        f"{run.trainer.step} of {bar.total} steps are saved; the same command "
+        "goes on there"
+      ) from None
+  result = _result(run)
+  path = workdir / "train.json"
+  if run.trainer.step > done:
+    share = (run.trainer.step - done) / run.trainer.steps_per_epoch
+    images = share * dataset.num_examples("train")
+    speed = images / (time.perf_counter() - started)
+    result["images_per_second"] = round(speed, 1)
+  elif path.exists():
+    before = json.loads(path.read_text(encoding="utf-8"))
+    result["images_per_second"] = before.get("images_per_second")
+  cli.write_text(path, cli.dump_json(result))
+  return result
+
+
+def _check(
+  dataset: built_dataset.Dataset, settings: train_settings.TrainSettings
+) -> None:
+  """Raises what ends a run, before the workdir is taken."""
+  models.check_start(settings.model_settings())
   if not dataset.has_split("train"):
     raise cli.UserError(
       f"{dataset.info.full_name} has no train split; build it with more photos"
     )
-  # Damaged shards and too large a batch end here, before the workdir is taken.
-  _train_batches(dataset, settings, 0)
+  # Damaged shards and too large a batch end here.
+  input_pipeline.make_for_train(
+    dataset, batch_size=settings.batch_size, seed=settings.seed
+  )
   if dataset.has_split("validation"):
     input_pipeline.make_for_eval(dataset, "validation", batch_size=1)
-  run_dir.claim(dataset, settings, workdir)
-  trainer = Trainer(dataset, settings, workdir)
-  trainer.restore()
-  started, done = time.perf_counter(), trainer.epoch
-  with _progress(trainer) as bar:
-    try:
-      while trainer.epoch < settings.epochs:
-        figures = trainer.run_epoch(bar)
-        trainer.save(figures)
-        shown = "  ".join(f"{k} {v}" for k, v in _shown(figures).items())
-        bar.write(f"epoch {trainer.epoch}/{settings.epochs}: {shown}")
-    except KeyboardInterrupt:
-      raise KeyboardInterrupt(
-        f"{len(trainer.history)} of {settings.epochs} epochs are saved; the "
-        "same command goes on there"
-      ) from None
-  result = _result(trainer)
-  if trainer.epoch > done:
-    images = (trainer.epoch - done) * dataset.num_examples("train")
-    seconds = time.perf_counter() - started
-    result["images_per_second"] = round(images / seconds, 1)
-  cli.write_text(workdir / "train.json", cli.dump_json(result))
-  return result
 
 
-def _progress(trainer: Trainer) -> tqdm.tqdm:
-  steps = trainer.steps_per_epoch
+def _progress(run: Run) -> tqdm.tqdm:
   return tqdm.tqdm(
-    total=trainer.settings.epochs * steps,
-    initial=trainer.epoch * steps,
+    total=run.settings.epochs * run.trainer.steps_per_epoch,
+    initial=run.trainer.step,
     unit=" steps",
     desc="Training",
   )
 
 
-def _result(trainer: Trainer) -> dict[str, Any]:
-  judged_by = _judged_by(trainer.history[0])
-  losses_by_epoch = [figures[judged_by] for figures in trainer.history]
-  best = losses_by_epoch.index(min(losses_by_epoch))
-  counts = input_pipeline.class_counts(trainer.dataset, "train")
+def _result(run: Run) -> dict[str, Any]:
+  best = _best(run.history)
+  counts = input_pipeline.class_counts(run.trainer.dataset, "train")
   return {
-    "dataset": trainer.dataset.info.full_name,
-    "settings": dataclasses.asdict(trainer.settings),
-    "parameters": trainer.model.count_params(),
+    "dataset": run.trainer.dataset.info.full_name,
+    "settings": dataclasses.asdict(run.settings),
+    "parameters": run.trainer.model.count_params(),
     "unlabelled_heads": [head for head in counts if not counts[head].any()],
-    "judged_by": judged_by,
-    "best_epoch": best + 1,
-    "best": trainer.history[best],
-    "history": trainer.history,
+    "judged_by": _judged_by(run.history[0]),
+    "best_epoch": best,
+    "best": run.history[best - 1],
+    "history": run.history,
   }

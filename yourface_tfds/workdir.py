@@ -1,70 +1,23 @@
 """The folder of one training run: whose it is, and its model.
 
 It holds `settings.json`, `best.weights.h5` (lowest validation loss),
-`state.npz` (everything needed to continue after the last whole epoch),
-`train.json` (the figures of every epoch) and `evaluate_<split>.json`.
+`state.npz` (everything needed to go on after the last saved step), `train.json`
+(the figures of every epoch) and what `training.evaluate` writes.
 """
 
 import dataclasses
 import json
-import math
 import os
 import pathlib
 
 import keras
 
-from yourface_tfds import built_dataset, cli, models
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainSettings:
-  """Everything that decides a run's result, beside the data.
-
-  Attributes:
-    model, weights, image_size, dropout: see `models.ModelSettings`.
-    margin, min_score: how the dataset's faces were cut out; the exported model
-      does the same.
-    policy: one of `models.POLICIES`.
-    batch_size: images a step.
-    epochs: passes over the train split.
-    learning_rate: at its peak; it warms up for an epoch, then falls as a
-      cosine to nothing.
-    seed: of weights, order and augmentation.
-  """
-
-  model: str = "small_cnn"
-  weights: str = "none"
-  image_size: int = 150
-  dropout: float = 0.3
-  margin: float = 1.3
-  min_score: float = 0.9
-  policy: str = "float32"
-  batch_size: int = 32
-  epochs: int = 30
-  learning_rate: float = 2e-3
-  seed: int = 0
-
-  def __post_init__(self) -> None:
-    self.model_settings()
-    for name in ("batch_size", "epochs", "learning_rate"):
-      if not 0 < getattr(self, name) < math.inf:
-        raise cli.UserError(
-          f"--{name}: got {getattr(self, name)}, allowed: above 0"
-        )
-
-  def model_settings(self) -> models.ModelSettings:
-    """Returns the part that concerns the model."""
-    return models.ModelSettings(
-      model=self.model,
-      weights=self.weights,
-      image_size=self.image_size,
-      dropout=self.dropout,
-    )
+from yourface_tfds import built_dataset, cli, models, train_settings
 
 
 def claim(
   dataset: built_dataset.Dataset,
-  settings: TrainSettings,
+  settings: train_settings.TrainSettings,
   workdir: pathlib.Path,
 ) -> None:
   """Makes a workdir this run's: writes its settings, or compares them.
@@ -92,7 +45,7 @@ def claim(
 
 def load_model(
   workdir: str | os.PathLike[str], image_size: int | None = None
-) -> tuple[keras.Model, TrainSettings]:
+) -> tuple[keras.Model, train_settings.TrainSettings]:
   """Returns the best model of a run, in float32 whatever it was trained in.
 
   Args:
@@ -110,8 +63,12 @@ def load_model(
       f"-m training.train --data_dir=D --workdir={workdir}"
     )
   stored = json.loads((workdir / "settings.json").read_text(encoding="utf-8"))
-  fields = {field.name for field in dataclasses.fields(TrainSettings)}
-  settings = TrainSettings(**{k: v for k, v in stored.items() if k in fields})
+  fields = {
+    field.name for field in dataclasses.fields(train_settings.TrainSettings)
+  }
+  settings = train_settings.TrainSettings(
+    **{k: v for k, v in stored.items() if k in fields}
+  )
   if image_size not in (None, settings.image_size):
     raise cli.UserError(
       f"--workdir: {workdir} has a model for {settings.image_size} pixels, the "

@@ -15,22 +15,22 @@ _SHARE = 0.05  # Of a core, at most, for looking.
 _CHILDREN_EVERY = 10  # Looks; a walk over all threads costs more than a look.
 
 
-def held_mb() -> float:
+def held_mb(process: str = "self") -> float:
   """Returns MB of anonymous and shared memory, of children too.
 
   Files in the page cache do not count: the system takes them back when it
   needs to.
   """
-  return _held(_children())
+  return _held(process, _children(process))
 
 
-def _held(children: list[str]) -> float:
+def _held(process: str, children: list[str]) -> float:
   if not children:
-    return _sum("self", "status", ("RssAnon", "RssShmem"))
+    return _sum(process, "status", ("RssAnon", "RssShmem"))
   # A forked worker shares pages with its parent: each holds its part.
   return sum(
-    _sum(process, "smaps_rollup", ("Pss_Anon", "Pss_Shmem"))
-    for process in ("self", *children)
+    _sum(one, "smaps_rollup", ("Pss_Anon", "Pss_Shmem"))
+    for one in (process, *children)
   )
 
 
@@ -65,13 +65,15 @@ class Peak:
   May be entered again; the most of all times counts.
   """
 
-  def __init__(self) -> None:
+  def __init__(self, process: str = "self") -> None:
+    """Takes the id of the process to look at."""
     self.mb = 0.0
+    self._process = process
     self._ends = threading.Event()
     self._thread = threading.Thread()
 
   def __enter__(self) -> "Peak":
-    self.mb = max(self.mb, held_mb())
+    self.mb = max(self.mb, held_mb(self._process))
     self._ends.clear()
     self._thread = threading.Thread(target=self._look, daemon=True)
     self._thread.start()
@@ -87,7 +89,7 @@ class Peak:
       start = time.perf_counter()
       # A forked worker that is overlooked hides its part of what is shared.
       if children or looks % _CHILDREN_EVERY == 0:
-        children = _children()
+        children = _children(self._process)
       looks += 1
-      self.mb = max(self.mb, _held(children))
+      self.mb = max(self.mb, _held(self._process, children))
       pause = max(_PERIOD, (time.perf_counter() - start) / _SHARE)

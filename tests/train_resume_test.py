@@ -1,0 +1,238 @@
+"""Training that is stopped, in any way, ends as if it never was.
+
+Real processes of the real command, killed between and within steps.
+"""
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from tests import drawn
+from yourface_tfds import train_state
+
+_CONFIG = "--config=jpeg-image_size_32"
+_STEPS = 60
+_FLAGS = ("--batch_size=4", "--epochs=4", "--mix=mixup", "--seed=3")
+
+
+def _command(data_dir, workdir, *flags):
+  return [
+    *(sys.executable, "-m", "training.train", _CONFIG, *_FLAGS),
+    *(f"--data_dir={data_dir}", f"--workdir={workdir}", *flags),
+  ]
+
+
+def _start(data_dir, workdir, *flags):
+  return subprocess.Popen(
+    drawn.interruptible(_command(data_dir, workdir, *flags)),
+    cwd=drawn.ROOT,
+    env=drawn.environment(),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def _finish(data_dir, workdir, *flags):
+  process = _start(data_dir, workdir, *flags)
+  _, errors = process.communicate(timeout=120)
+  assert process.returncode == 0, errors
+
+
+def _step(workdir):
+  with contextlib.suppress(OSError):
+    if (progress := train_state.load(workdir)) is not None:
+      return progress.step
+  return 0
+
+
+def _wait_for(process, workdir, step):
+  """Waits until a step is saved; the process may be anywhere after it."""
+  end = time.monotonic() + 120
+  while _step(workdir) < step:
+    assert process.poll() is None, process.communicate()[1]
+    assert time.monotonic() < end
+    time.sleep(0.002)
+
+
+def _state(workdir):
+  with np.load(workdir / train_state.NAME) as state:
+    return dict(state)
+
+
+def _weights(path):
+  found = {}
+
+  def visit(name, item):
+    if isinstance(item, h5py.Dataset):
+      found[name] = item[()].tobytes()
+
+  with h5py.File(path) as file:
+    file.visititems(visit)
+  return found
+
+
+def _check_equal(one, other):
+  first, second = _state(one), _state(other)
+  assert list(first) == list(second)
+  for name, array in first.items():
+    np.testing.assert_array_equal(array, second[name], name)
+  best = "best.weights.h5"
+  assert _weights(one / best) == _weights(other / best)
+  keys = ("history", "best_epoch", "best")
+  told = [json.loads((w / "train.json").read_text()) for w in (one, other)]
+  assert [told[0][key] for key in keys] == [told[1][key] for key in keys]
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_data_dir, tmp_path_factory):
+  folder = tmp_path_factory.mktemp("whole")
+  _finish(tiny_data_dir, folder)
+  assert _step(folder) == _STEPS
+  return folder
+
+
+def test_killed_twice(tiny_data_dir, whole, tmp_path):
+  for step in (4, 33):
+    process = _start(tiny_data_dir, tmp_path, "--save_seconds=0")
+    _wait_for(process, tmp_path, step)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert step <= _step(tmp_path) < _STEPS
+  _finish(tiny_data_dir, tmp_path)
+  _check_equal(whole, tmp_path)
+
+
+@pytest.mark.parametrize(
+  "number",
+  [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+)
+def test_asked_to_stop(tiny_data_dir, whole, tmp_path, number):
+  process = _start(tiny_data_dir, tmp_path, "--save_seconds=0")
+  _wait_for(process, tmp_path, 20)
+  process.send_signal(number)
+  _, errors = process.communicate(timeout=60)
+  assert process.returncode == 130
+  step = _step(tmp_path)
+  assert errors.strip().splitlines()[-1] == (
+    "interrupted: nothing half-written was kept; "
+    f"{step} of {_STEPS} steps are saved; the same command goes on there"
+  )
+  assert 20 <= step < _STEPS
+  # Without --save_seconds=0: the epoch in progress was saved by the stop.
+  _finish(tiny_data_dir, tmp_path)
+  _check_equal(whole, tmp_path)
+
+
+_FULL_DISK = """
+import resource, runpy, sys
+from training import train
+from yourface_tfds import cli, train_state
+save = train_state.save
+def small(folder, progress, *variables):
+  if progress.step > 20:
+    # Files may not grow beyond this: what a full disk does.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, resource.RLIM_INFINITY))
+  save(folder, progress, *variables)
+train_state.save = small
+sys.argv[0] = "train"
+cli.run(train.main)
+"""
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_the_last_state(tiny_data_dir, whole, tmp_path):
+  command = _command(tiny_data_dir, tmp_path, "--save_seconds=0")
+  process = subprocess.run(
+    [sys.executable, "-c", _FULL_DISK, *command[3:]],
+    cwd=drawn.ROOT,
+    env=drawn.environment(),
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+  assert process.returncode == 1
+  last = process.stderr.strip().splitlines()[-1]
+  assert last.startswith("error: ")
+  assert "File too large" in last
+  assert _step(tmp_path) == 20
+  assert not list(tmp_path.glob(".incomplete*"))
+  _finish(tiny_data_dir, tmp_path)
+  _check_equal(whole, tmp_path)
+
+
+def test_damaged_state(tiny_data_dir, whole, tmp_path):
+  process = _start(tiny_data_dir, tmp_path, "--save_seconds=0")
+  _wait_for(process, tmp_path, 1)
+  process.kill()
+  process.communicate()
+  path = tmp_path / train_state.NAME
+  path.write_bytes(path.read_bytes()[:1000])
+  process = _start(tiny_data_dir, tmp_path)
+  _, errors = process.communicate(timeout=60)
+  assert process.returncode == 1
+  assert (
+    errors.strip()
+    .splitlines()[-1]
+    .startswith(f"error: {path}: cannot be continued from (")
+  )
+  assert "remove it to start again" in errors
+
+
+_PHASES = """
+import pathlib, sys
+import tensorflow as tf
+from yourface_tfds import built_dataset, stopping, train_lib, train_settings
+tf.config.experimental.enable_op_determinism()
+data_dir, weights, workdir, *stops = sys.argv[1:]
+dataset = built_dataset.open_dataset(data_dir, "jpeg-image_size_32")
+settings = train_settings.TrainSettings(
+  model="MobileNetV2", weights=weights, image_size=32, batch_size=30,
+  epochs=3, head_epochs=1, seed=5)
+steps = 0
+def is_asked():
+  global steps
+  steps += 1
+  return str(steps) in stops
+stopping.is_asked = is_asked
+while True:
+  try:
+    train_lib.train(dataset, settings, workdir)
+    break
+  except KeyboardInterrupt as stopped:
+    print(stopped)
+"""
+
+
+@pytest.mark.slow
+def test_stopped_in_each_phase_and_at_its_end(tiny_data_dir, tmp_path):
+  # Two steps an epoch, the first of which trains the heads alone.
+  weights = tmp_path / "backbone.weights.h5"
+  keras.utils.set_random_seed(1)
+  keras.applications.MobileNetV2(
+    input_shape=(32, 32, 3), include_top=False, weights=None, pooling="avg"
+  ).save_weights(weights)
+  for name, stops in (("whole", ()), ("parts", ("1", "2", "3", "5"))):
+    process = subprocess.run(
+      [
+        *(sys.executable, "-c", _PHASES, tiny_data_dir, weights),
+        *(tmp_path / name, *stops),
+      ],
+      cwd=drawn.ROOT,
+      env=drawn.environment(),
+      capture_output=True,
+      text=True,
+      timeout=500,
+    )
+    assert process.returncode == 0, process.stderr
+    assert len(process.stdout.splitlines()) == len(stops)
+  _check_equal(tmp_path / "whole", tmp_path / "parts")

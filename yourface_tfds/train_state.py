@@ -1,0 +1,120 @@
+"""A training's state on disk: enough to go on bit by bit.
+
+`state.npz` holds every variable of the model (the seed states of dropout among
+them, which no weights file has), of the optimizer and of the epoch's sums, the
+step, and the figures of the epochs before. The order of the images and their
+changes are functions of the seed and the step, and need nothing.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from yourface_tfds import cli
+
+NAME = "state.npz"
+
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+
+
+@dataclasses.dataclass(kw_only=True)
+class Progress:
+  """How far a training has come.
+
+  Attributes:
+    step: steps done, of the whole run.
+    sums: float64[3, heads], of `running_sums`, of the epoch in progress.
+    history: the figures of each whole epoch.
+  """
+
+  step: int
+  sums: np.ndarray
+  history: list[dict[str, float]]
+
+
+def save(
+  folder: pathlib.Path,
+  progress: Progress,
+  model: Sequence[keras.Variable],
+  optimizer: Sequence[keras.Variable],
+) -> None:
+  """Writes the state, whole or not at all.
+
+  Raises:
+    OSError: no room; the state before is still there.
+  """
+  arrays = {f"model_{i}": np.asarray(v) for i, v in enumerate(model)}
+  arrays |= {f"optimizer_{i}": np.asarray(v) for i, v in enumerate(optimizer)}
+  arrays["sums"] = progress.sums
+  arrays["progress"] = np.array(
+    json.dumps({"step": progress.step, "history": progress.history})
+  )
+  with (
+    cli.replaced_file(folder / NAME) as temporary,
+    temporary.open("wb") as file,
+  ):
+    np.savez(file, allow_pickle=False, **arrays)
+    # After a power cut the name must not lead to an empty file.
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def load(folder: pathlib.Path) -> Progress | None:
+  """Returns how far the run of a folder is, None if it never saved.
+
+  Raises:
+    UserError: the file is damaged, or of an older version.
+  """
+  path = folder / NAME
+  if not path.exists():
+    return None
+  try:
+    with np.load(path, allow_pickle=False) as state:
+      found = json.loads(str(state["progress"]))
+      sums = state["sums"]
+  except _DAMAGED as error:
+    raise _unreadable(path, error) from error
+  return Progress(step=found["step"], sums=sums, history=found["history"])
+
+
+def restore(
+  folder: pathlib.Path,
+  model: Sequence[keras.Variable],
+  optimizer: Sequence[keras.Variable],
+) -> None:
+  """Assigns what `save` wrote.
+
+  Args:
+    folder: that holds a state.
+    model: variables, as many and as large as were saved.
+    optimizer: the same.
+
+  Raises:
+    UserError: the file is damaged, or of another model.
+  """
+  path = folder / NAME
+  try:
+    with np.load(path, allow_pickle=False) as state:
+      for prefix, variables in (("model", model), ("optimizer", optimizer)):
+        count = sum(name.startswith(f"{prefix}_") for name in state.files)
+        if count != len(variables):
+          raise ValueError(
+            f"{count} variables of the {prefix}, not {len(variables)}"
+          )
+        for i, variable in enumerate(variables):
+          variable.assign(state[f"{prefix}_{i}"])
+  except _DAMAGED as error:
+    raise _unreadable(path, error) from error
+
+
+def _unreadable(path: pathlib.Path, error: Exception) -> cli.UserError:
+  return cli.UserError(
+    f"{path}: cannot be continued from ({cli.one_line(error)}); remove it to "
+    "start again, or take another --workdir"
+  )
