@@ -245,26 +245,35 @@ class BatchReader:
     verify: frozenset[int],
     which: range,
   ) -> None:
-    fast = self._settings.fast_dct
+    fast, decode = self._settings.fast_dct, simplejpeg.decode_jpeg
     for i in which:
-      file, offset = self._files[records.shards[i]], records.offsets[i]
-      length = records.lengths[i]
-      record = file.payload(offset, length)
+      file = self._files[records.shards[i]]
       if i in verify:
-        found = tfrecord.masked_crc(record[:length])
-        if found != tfrecord.stored_crc(record, length):
-          raise self._corrupt(file, offset)
-      start = records.image_starts[i] - offset - tfrecord.HEADER
-      stop = start + records.image_lengths[i]
+        jpeg = self._verified(file, records, i)
+      else:
+        jpeg = file.bytes_at(records.image_starts[i], records.image_lengths[i])
       try:
-        simplejpeg.decode_jpeg(
-          record[start:stop],
-          "RGB",
-          fastdct=fast,
-          buffer=images[i],
-        )
+        # By position: names cost microseconds, 256 times a batch.
+        decode(jpeg, "RGB", fast, False, 0, 0, 1, images[i])
       except ValueError as error:
-        raise self._corrupt(file, offset, f"its JPEG: {error}") from error
+        file.check()
+        why = f"its JPEG: {error}"
+        raise self._corrupt(file, records.offsets[i], why) from error
+
+  def _verified(
+    self,
+    file: shard_file.ShardFile,
+    records: record_rows.RecordRows,
+    i: int,
+  ) -> bytes:
+    """Returns the JPEG of a record whose checksum is right."""
+    offset, length = records.offsets[i], records.lengths[i]
+    record = file.payload(offset, length)
+    found = tfrecord.masked_crc(record[:length])
+    if found != tfrecord.stored_crc(record, length):
+      raise self._corrupt(file, offset)
+    start = records.image_starts[i] - offset - tfrecord.HEADER
+    return record[start : start + records.image_lengths[i]]
 
   def _strings(self, records: record_rows.RecordRows, which: int) -> np.ndarray:
     found = np.empty(len(records.offsets), object)
