@@ -21,6 +21,7 @@ import simplejpeg
 
 from yourface_tfds import (
   batch_buffers,
+  disk_reads,
   gather,
   record_index,
   record_rows,
@@ -104,7 +105,7 @@ class BatchReader:
     self._addresses = np.array([f.address for f in self._files], np.uint64)
     # A byte a record: the only memory that grows with the data.
     self._read_before = np.zeros(len(rows), np.bool_)
-    self._exceeds_memory = _exceeds_memory(self._files)
+    self._disk = disk_reads.DiskReads()
     self._check_places()
     self._threads = None
     if not layout.is_raw:
@@ -165,11 +166,11 @@ class BatchReader:
     images = buffers.lend(len(rows))
     records = record_rows.RecordRows(rows)
     unread = np.flatnonzero(~self._read_before[numbers]).tolist()
-    # Perhaps not read from the disk either: all are asked for at once, before
-    # the first is waited for. 2 microseconds each.
-    for i in range(len(rows)) if self._exceeds_memory else unread:
-      file = self._files[records.shards[i]]
-      file.will_need(records.image_starts[i], records.image_lengths[i])
+    if self._disk.are_recent():
+      # All are asked for at once, before the first is waited for.
+      for i in range(len(rows)):
+        file = self._files[records.shards[i]]
+        file.will_need(records.image_starts[i], records.image_lengths[i])
     verify = {
       "first": unread,
       "always": range(len(rows)),
@@ -293,9 +294,3 @@ class BatchReader:
     mine = self._rows["shard"] == shard
     number = int(np.count_nonzero(self._rows["offset"][mine] < offset))
     return tfrecord.corrupt(file.path, number, offset, why)
-
-
-def _exceeds_memory(files: Sequence[shard_file.ShardFile]) -> bool:
-  """Returns whether the system cannot keep all files in memory."""
-  memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-  return sum(file.size for file in files) > memory / 2
