@@ -339,3 +339,60 @@ def test_nothing_half_written_stays(dataset, tmp_path, monkeypatch, name):
   assert _names(tmp_path / "run") == expected
   result = train_lib.train(dataset, _settings(), tmp_path / "run")
   assert len(result["history"]) == 2
+
+
+@pytest.fixture
+def unmoved(monkeypatch):
+  """Settings under which no epoch changes what validation sees."""
+
+  def plain(images, weights):
+    x = keras.layers.Conv2D(4, 3, strides=4)(images)
+    return keras.layers.GlobalAveragePooling2D()(x)
+
+  monkeypatch.setitem(models.BACKBONES, "plain", plain)
+  return {"model": "plain", "learning_rate": 1e-30}
+
+
+def test_it_ends_when_it_gets_no_better(dataset, tmp_path, unmoved):
+  settings = _settings(**unmoved, epochs=9, patience=2)
+  result = train_lib.train(dataset, settings, tmp_path / "run")
+  assert result["best_epoch"] == 1
+  assert len(result["history"]) == 3
+  again = train_lib.train(dataset, settings, tmp_path / "run")
+  assert again["history"] == result["history"]
+  assert again["images_per_second"] == result["images_per_second"]
+
+
+def test_patience_of_zero_goes_on(dataset, tmp_path, unmoved):
+  settings = _settings(**unmoved, epochs=3, patience=0)
+  assert len(train_lib.train(dataset, settings, tmp_path)["history"]) == 3
+
+
+def test_tensorboard_logs(dataset, tmp_path):
+  result = train_lib.train(
+    dataset, _settings(epochs=3), tmp_path, tensorboard=True
+  )
+  (path,) = (tmp_path / "tensorboard").iterdir()
+  found = {}
+  for record in tf.data.TFRecordDataset(str(path)):
+    event = tf.compat.v1.Event.FromString(record.numpy())
+    for value in event.summary.value:
+      assert value.metadata.plugin_data.plugin_name == "scalars"
+      scalar = float(tf.make_ndarray(value.tensor))
+      found.setdefault(value.tag, []).append((event.step, scalar))
+  losses = [figures["validation_loss"] for figures in result["history"]]
+  assert [step for step, _ in found["validation_loss"]] == [4, 8, 12]
+  logged = [scalar for _, scalar in found["validation_loss"]]
+  np.testing.assert_allclose(logged, losses, rtol=1e-6)
+  assert [step for step, _ in found["learning_rate"]] == [10]
+
+
+def test_what_is_saved_has_no_augmentation(trained):
+  folder, _ = trained
+  model, _ = workdir.load_model(folder)
+  graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(
+    tf.TensorSpec([1, 32, 32, 3])
+  )
+  kinds = {operation.type for operation in graph.graph.get_operations()}
+  assert "Conv2D" in kinds
+  assert not {kind for kind in kinds if "Random" in kind or "Gather" in kind}
