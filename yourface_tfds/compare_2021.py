@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -84,12 +85,17 @@ def _command(module: str, *arguments: str, out: TextIO) -> float:
   """Prints a command and runs it; returns its peak memory in MB."""
   words = ["python", "-m", module, *arguments]
   print(f"\n$ {shlex.join(words)}", file=out, flush=True)
-  process = subprocess.Popen([sys.executable, *words[1:]], stdout=out)
+  # In a session of its own, so that Ctrl-C reaches it once, through us: it
+  # saves on the first one and gives up on the second.
+  process = subprocess.Popen(
+    [sys.executable, *words[1:]], stdout=out, start_new_session=True
+  )
   try:
     with memory.Peak(str(process.pid)) as peak:
       process.wait()
   except KeyboardInterrupt:
-    process.wait()  # It was told by the same key, and saves.
+    process.send_signal(signal.SIGINT)
+    process.wait()
     raise
   if process.returncode:
     raise cli.UserError(
