@@ -85,18 +85,7 @@ def measure(
   Raises:
     UserError: the train split has fewer images than a batch.
   """
-  batches: Iterator[losses.Batch] = iter(
-    input_pipeline.to_device(
-      input_pipeline.make_for_train(
-        dataset,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        epochs=_EPOCHS,
-        # A smaller last batch would be another graph.
-        drop_remainder=True,
-      )
-    )
-  )
+  batches = _batches(dataset, settings)
   model = trainer.Trainer(dataset, settings)
   cached = itertools.repeat(next(batches))
   _seconds(model, batches, _WARM_UP)
@@ -124,6 +113,21 @@ def measure(
     "ratios": ratios,
     "images_per_second": settings.batch_size / statistics.median(read),
   }
+
+
+def _batches(
+  dataset: built_dataset.Dataset, settings: train_settings.TrainSettings
+) -> Iterator[losses.Batch]:
+  """Returns the batches of training, without an end."""
+  batches = input_pipeline.make_for_train(
+    dataset,
+    batch_size=settings.batch_size,
+    seed=settings.seed,
+    epochs=_EPOCHS,
+    # A smaller last batch would be another graph.
+    drop_remainder=True,
+  )
+  return iter(input_pipeline.to_device(batches))
 
 
 def _seconds(

@@ -28,6 +28,7 @@ from yourface_tfds import (
 )
 from yourface_tfds import workdir as run_dir
 
+_FIGURES = "train.json"
 _LOOK_SECONDS = 0.5  # How often the figures are fetched from the device.
 
 
@@ -230,17 +231,24 @@ def train(
         "goes on there"
       ) from None
   result = _result(run)
-  path = workdir / "train.json"
-  if run.trainer.step > done:
-    share = (run.trainer.step - done) / run.trainer.steps_per_epoch
-    images = share * dataset.num_examples("train")
-    speed = images / (time.perf_counter() - started)
-    result["images_per_second"] = round(speed, 1)
-  elif path.exists():
-    before = json.loads(path.read_text(encoding="utf-8"))
-    result["images_per_second"] = before.get("images_per_second")
-  cli.write_text(path, cli.dump_json(result))
+  result["images_per_second"] = _speed(
+    run, run.trainer.step - done, time.perf_counter() - started
+  )
+  cli.write_text(workdir / _FIGURES, cli.dump_json(result))
   return result
+
+
+def _speed(run: Run, steps: int, seconds: float) -> float | None:
+  """Returns images a second, validation included; without steps, of before."""
+  if steps:
+    share = steps / run.trainer.steps_per_epoch
+    images = share * run.trainer.dataset.num_examples("train")
+    return round(images / seconds, 1)
+  path = run.workdir / _FIGURES
+  if not path.exists():
+    return None
+  before = json.loads(path.read_text(encoding="utf-8"))
+  return before.get("images_per_second")
 
 
 def _check(
