@@ -132,7 +132,8 @@ def test_train_says_what_came_out(trained, tiny_data_dir):
   assert "Training: 100%" in process.stderr
   # Nothing but the bar, and none of TensorFlow's greeting.
   for line in process.stderr.replace("\r", "\n").splitlines():
-    assert not line.strip() or line.strip("\x1b[A").startswith("Training:")
+    words = line.strip("\x1b[A ")
+    assert not words or words.startswith(("Training:", "Validating:"))
 
 
 def test_the_next_command_runs(run, trained):
@@ -142,15 +143,16 @@ def test_the_next_command_runs(run, trained):
   assert command[1:3] == ["-m", "training.evaluate"]
   got = run("evaluate", *command[3:])
   assert got.returncode == 0, got.stderr
-  path = folder / "evaluate_test.json"
-  figures = json.loads(path.read_text())
+  figures = json.loads((folder / "evaluate_test.json").read_text())
   lines = got.stdout.splitlines()
   assert lines[0] == "test: 12 photos of 8 people"
   assert [line.split()[0] for line in lines[2:5]] == list(labels.HEADS)
   accuracy = figures["heads"]["gender"]["accuracy"]
   assert lines[2].split()[1] == f"{accuracy:.3f}"
-  assert lines[5:] == [
-    f"Figures: {path}",
+  assert lines[5] == f"Figures: {folder}/evaluate_test.json"
+  assert lines[6] == "unseen: 10 photos of 2 people"
+  assert lines[-4:] == [
+    f"Figures: {folder}/evaluate_unseen.json",
     f"Report: {folder}/report.html",
     f"Model card: {folder}/model_card.md",
     f"Next: python -m export.export_saved_model --workdir={folder} "

@@ -8,13 +8,15 @@ had never stopped.
 
 import dataclasses
 
-import tensorflow as tf
 from absl import flags
 
+from yourface_tfds import cli
+
+# isort: split
+# After cli, which keeps TensorFlow's greeting out of the way.
 from yourface_tfds import (
   augment,
   built_dataset,
-  cli,
   mixing,
   models,
   train_lib,
@@ -164,13 +166,12 @@ def main(argv: list[str]) -> None:
   cli.no_arguments(argv)
   dataset = built_dataset.open_dataset(_DATA_DIR.value, _CONFIG.value)
   settings = _settings(dataset)
-  if _DETERMINISTIC.value:
-    tf.config.experimental.enable_op_determinism()
   result = train_lib.train(
     dataset,
     settings,
     _WORKDIR.value,
     save_seconds=_SAVE_SECONDS.value,
+    deterministic=_DETERMINISTIC.value,
     tensorboard=_TENSORBOARD.value,
   )
   for head in result["unlabelled_heads"]:

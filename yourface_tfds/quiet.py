@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 _GREETING = re.compile(
   rb"WARNING: All log messages before absl::InitializeLog"
   rb"|[IWE]\d{4} .*(port|cudart_stub|cuda_platform|cpu_feature_guard)\.cc:"
+  rb"|I\d{4} .*(service\.cc|device_compiler\.h):"
   rb"|W\d{4} .*op_level_cost_estimator\.cc:.*CropAndResize"
   rb"|To enable the following instructions: "
 )
@@ -52,8 +53,8 @@ class _QuietImport(importlib.abc.MetaPathFinder):
 def without_greeting() -> Iterator[None]:
   """Holds back what goes to file descriptor 2, then lets the rest through.
 
-  Around the import of TensorFlow, and around the first call of the detector,
-  whose boxes its cost estimator cannot count.
+  Around the import of TensorFlow, around what XLA compiles first, and around
+  the first call of the detector, whose boxes its cost estimator cannot count.
   """
   with tempfile.TemporaryFile() as held:
     before = os.dup(2)

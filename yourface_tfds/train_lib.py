@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tqdm
 
 from yourface_tfds import (
@@ -192,6 +193,7 @@ def train(
   workdir: str | os.PathLike[str],
   *,
   save_seconds: float = 60,
+  deterministic: bool = False,
   tensorboard: bool = False,
 ) -> dict[str, Any]:
   """Trains, or goes on, until `settings.epochs` are done or it gets no better.
@@ -201,6 +203,8 @@ def train(
     settings: of the run; those of an existing workdir must be the same.
     workdir: made if missing.
     save_seconds: the state is saved at least so often within an epoch.
+    deterministic: whether TensorFlow may use in this process, from now on, only
+      operations that give the same bits each time.
     tensorboard: whether logs for TensorBoard are written too.
 
   Returns:
@@ -214,6 +218,8 @@ def train(
   """
   workdir = pathlib.Path(workdir)
   _check(dataset, settings)
+  if deterministic:
+    tf.config.experimental.enable_op_determinism()
   run_dir.claim(dataset, settings, workdir)
   log = train_log.TrainLog(workdir / "tensorboard") if tensorboard else None
   run = Run(dataset, settings, workdir, save_seconds=save_seconds, log=log)

@@ -18,6 +18,7 @@ from yourface_tfds import (
   mixing,
   models,
   phases,
+  quiet,
   running_sums,
   train_settings,
 )
@@ -58,6 +59,12 @@ class Trainer:
     self._augment = augment.Augment(
       augment.PRESETS[settings.augment], seed=settings.seed
     )
+    with quiet.without_greeting():  # XLA's, when it first compiles.
+      self._augment(
+        tf.zeros([1, 8, 8, 3], tf.uint8),
+        tf.zeros([1, 2], tf.int64),
+        training=True,
+      )
     self._weights = None
     if settings.class_weights:
       counts = input_pipeline.class_counts(dataset, "train")
