@@ -272,3 +272,25 @@ def test_tf_data_service_in_another_process(tiny_data_dir):
     _assert_equal({"image": images}, {"image": _columns(batches)["image"]})
   finally:
     server.communicate("", timeout=30)
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_the_seed_of_the_program_changes_nothing(tiny_data_dir, seed):
+  dataset = built_dataset.open_dataset(tiny_data_dir, "jpeg-image_size_32")
+
+  def order():
+    batches = input_pipeline.make_for_train(
+      dataset, batch_size=60, seed=3, path="stock"
+    )
+    return next(iter(batches))["image"].numpy()
+
+  tf.random.set_seed(seed)
+  first = order()
+  tf.random.set_seed(1234)
+  np.testing.assert_array_equal(order(), first)
+  # Nor is the program's seed changed.
+  tf.random.set_seed(7)
+  expected = tf.random.uniform([3]).numpy()
+  tf.random.set_seed(7)
+  order()
+  np.testing.assert_array_equal(tf.random.uniform([3]), expected)
