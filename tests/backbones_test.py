@@ -5,6 +5,7 @@ import hashlib
 import pathlib
 import socket
 import urllib.error
+import urllib.request
 
 import h5py
 import keras
@@ -125,6 +126,11 @@ def keras_home(tmp_path, monkeypatch):
     pathlib.Path(target).write_bytes(b"half")
     raise urllib.error.URLError("Name or service not known")
 
+  def connect(address):
+    assert address == ("storage.googleapis.com", 443)
+    return socket.socket()
+
+  monkeypatch.setattr(socket, "create_connection", connect)
   monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", unreachable)
   monkeypatch.setenv("KERAS_HOME", str(tmp_path))
   (tmp_path / "models").mkdir()
@@ -369,6 +375,19 @@ def test_imagenet_without_a_network(keras_home):
   assert socket.getdefaulttimeout() == before
   # Nothing half-written is taken for the file the next time.
   assert list((keras_home / "models").iterdir()) == []
+
+
+def test_nothing_is_said_but_the_error(keras_home, monkeypatch, capsys):
+  def connect(address):
+    raise socket.gaierror(-2, "Name or service not known")
+
+  monkeypatch.setattr(urllib.request, "getproxies", dict)
+  monkeypatch.setattr(socket, "create_connection", connect)
+  assert _message(backbones.imagenet_files, ["ResNet50V2"]).startswith(
+    "--weights: imagenet cannot be downloaded ([Errno -2] Name or service not "
+    "known); bring resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5 to "
+  )
+  assert capsys.readouterr() == ("", "")
 
 
 def test_imagenet_is_used_where_it_lies(keras_home):

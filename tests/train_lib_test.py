@@ -395,3 +395,10 @@ def test_what_is_saved_has_no_augmentation(trained):
   kinds = {operation.type for operation in graph.graph.get_operations()}
   assert "Conv2D" in kinds
   assert not {kind for kind in kinds if "Random" in kind or "Gather" in kind}
+
+
+def test_weights_that_are_missing_leave_no_run(dataset, tmp_path):
+  settings = _settings(model="MobileNetV2", weights=str(tmp_path / "no.h5"))
+  message = _message(train_lib.train, dataset, settings, tmp_path / "run")
+  assert message.startswith("--weights: no .h5 file ")
+  assert not (tmp_path / "run").exists()

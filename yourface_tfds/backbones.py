@@ -12,6 +12,7 @@ import hashlib
 import os
 import pathlib
 import socket
+import urllib.request
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -21,8 +22,7 @@ import keras
 from yourface_tfds import cli
 
 _STORAGE = "https://storage.googleapis.com/tensorflow/keras-applications/"
-# Linux gives up after 127 s only (tcp_syn_retries) where packets are dropped.
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 20.0  # Linux alone gives up after 127 s (tcp_syn_retries).
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -264,6 +264,9 @@ def _download(network: Network, home: pathlib.Path) -> pathlib.Path:
   before = socket.getdefaulttimeout()
   socket.setdefaulttimeout(_TIMEOUT_S)
   try:
+    if not urllib.request.getproxies():
+      # Else Keras says first that it downloads, then that it cannot.
+      socket.create_connection((_STORAGE.split("/")[2], 443)).close()
     path = keras.utils.get_file(
       network.file,
       f"{_STORAGE}{network.path}",

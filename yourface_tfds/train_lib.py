@@ -220,10 +220,12 @@ def train(
   _check(dataset, settings)
   if deterministic:
     tf.config.experimental.enable_op_determinism()
-  run_dir.claim(dataset, settings, workdir)
+  run_dir.claim(dataset, settings, workdir, only_look=True)
   log = train_log.TrainLog(workdir / "tensorboard") if tensorboard else None
   run = Run(dataset, settings, workdir, save_seconds=save_seconds, log=log)
   run.restore()
+  # Not before: weights that cannot be had shall leave no run behind.
+  run_dir.claim(dataset, settings, workdir)
   started, done = time.perf_counter(), run.trainer.step
   with stopping.between_steps(), _progress(run) as bar:
     try:

@@ -19,8 +19,16 @@ def claim(
   dataset: built_dataset.Dataset,
   settings: train_settings.TrainSettings,
   workdir: pathlib.Path,
+  *,
+  only_look: bool = False,
 ) -> None:
-  """Makes a workdir this run's: writes its settings, or compares them.
+  """Makes a workdir this run's: compares its settings, and writes them.
+
+  Args:
+    dataset: that is trained on.
+    settings: of the run.
+    workdir: of the run, may be missing.
+    only_look: whether nothing is written yet.
 
   Raises:
     UserError: it holds a run with other settings or data.
@@ -40,7 +48,8 @@ def claim(
           f"{theirs.get(name)!r}, this one has {mine[name]!r}; give the same "
           "flags to continue it, or another --workdir"
         )
-  cli.write_text(path, cli.dump_json(mine))
+  if not only_look:
+    cli.write_text(path, cli.dump_json(mine))
 
 
 def load_model(
