@@ -52,6 +52,7 @@ def test_the_ways_do_the_same_work():
     assert difference.min() > 10, name
 
 
+@pytest.mark.slow
 def test_ours_is_the_fastest():
   """Far below the ratio that a quiet machine shows, above any noise."""
   images = augment_benchmark.batch(64)
@@ -104,6 +105,7 @@ def test_the_command_prints_json(tiny_data_dir):
   assert "four stacked Keras layers" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table():
   done = _run("--image_size=24", "--batch_size=4", "--rounds=2")
   assert done.returncode == 0, done.stderr

@@ -23,6 +23,13 @@ _MAIN = [
   "ResNet50V2",
   "ConvNeXtTiny",
 ]
+# One of each kind of scaling; the others in slow runs.
+_QUICK_MAIN = [
+  name
+  if name in ("MobileNetV2", "MobileNetV3Large")
+  else pytest.param(name, marks=pytest.mark.slow)
+  for name in _MAIN
+]
 # Of keras.applications without top; EfficientNetV2B0 and ConvNeXtTiny hold the
 # constants of their preprocessing in no variable.
 _PARAMETERS = {
@@ -137,7 +144,7 @@ def keras_home(tmp_path, monkeypatch):
   return tmp_path
 
 
-@pytest.mark.parametrize("name", _MAIN)
+@pytest.mark.parametrize("name", _QUICK_MAIN)
 def test_features_are_those_of_keras_on_preprocessed_pixels(name):
   plain, ours = _plain(name), _ours(name)
   assert plain.count_params() == _PARAMETERS[name]
@@ -161,7 +168,7 @@ def test_vgg19_gets_bgr_without_means():
   np.testing.assert_allclose(got, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", _MAIN)
+@pytest.mark.parametrize("name", _QUICK_MAIN)
 def test_one_channel(name):
   ours = _ours(name, channels=1)
   # Three channels of one kernel less, and ours have no more than that.

@@ -45,6 +45,7 @@ def test_refuses(tiny_data_dir, models, batch_size, message):
   assert str(error.value).startswith(message)
 
 
+@pytest.mark.slow
 def test_the_command_prints_it(tiny_data_dir):
   done = subprocess.run(
     [

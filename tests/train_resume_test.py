@@ -112,10 +112,8 @@ def test_killed_twice(tiny_data_dir, whole, tmp_path):
   _check_equal(whole, tmp_path)
 
 
-@pytest.mark.parametrize(
-  "number",
-  [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_asked_to_stop(tiny_data_dir, whole, tmp_path, number):
   process = _start(tiny_data_dir, tmp_path, "--save_seconds=0")
   _wait_for(process, tmp_path, 20)
@@ -170,6 +168,7 @@ def test_a_full_disk_leaves_the_last_state(tiny_data_dir, whole, tmp_path):
   _check_equal(whole, tmp_path)
 
 
+@pytest.mark.slow
 def test_damaged_state(tiny_data_dir, whole, tmp_path):
   process = _start(tiny_data_dir, tmp_path, "--save_seconds=0")
   _wait_for(process, tmp_path, 1)
