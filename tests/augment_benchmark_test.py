@@ -11,6 +11,9 @@ import tensorflow as tf
 from tests import drawn
 from yourface_tfds import augment_benchmark, cli
 
+# Whole benchmarks, in processes of their own.
+pytestmark = pytest.mark.slow
+
 WAYS = {"ours", "projective", "stacked"}
 
 

@@ -9,6 +9,9 @@ import pytest
 
 from tests import drawn
 
+# Whole benchmarks, in processes of their own.
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 

@@ -144,6 +144,7 @@ def test_cnn_has_no_weights_to_load(weights):
   )
 
 
+@pytest.mark.slow
 def test_transfer_has_the_layers_of_2021(transfer):
   branches = {name: transfer.get_layer(name).count_params() for name in _NAMES}
   assert branches == {
@@ -184,6 +185,7 @@ def test_transfer_has_the_layers_of_2021(transfer):
   assert transfer.count_params() == sum(branches.values()) + expected
 
 
+@pytest.mark.slow
 def test_transfer_preprocesses_for_each_network(transfer):
   faces = _faces(_SIZE)
   for name, module in (
@@ -198,6 +200,7 @@ def test_transfer_preprocesses_for_each_network(transfer):
     np.testing.assert_allclose(got, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_transfer_answers_and_keeps_its_statistics(transfer):
   before = [v.numpy() for v in transfer.non_trainable_variables]
   outputs = transfer(_faces(_SIZE).astype(np.uint8), training=True)
@@ -212,6 +215,7 @@ def test_transfer_answers_and_keeps_its_statistics(transfer):
     np.testing.assert_array_equal(old, variable.numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_networks")
 def test_transfer_in_low_precision():
   model = models.build_model(
@@ -222,6 +226,7 @@ def test_transfer_in_low_precision():
   assert {output.dtype for output in outputs.values()} == {tf.float32}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_networks")
 def test_transfer_weights_of_a_folder(tmp_path, monkeypatch):
   sources = []

@@ -306,7 +306,7 @@ def kill_and_build_again(manual_dir, data_dir, tmp_path, seed):
     assert detected(again) == 0
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_killed_build_goes_on(manual_dir, data_dir, tmp_path, seed):
   kill_and_build_again(manual_dir, data_dir, tmp_path, seed)
 
