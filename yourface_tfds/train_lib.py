@@ -227,23 +227,36 @@ def train(
   # Not before: weights that cannot be had shall leave no run behind.
   run_dir.claim(dataset, settings, workdir)
   started, done = time.perf_counter(), run.trainer.step
-  with stopping.between_steps(), _progress(run) as bar:
-    try:
-      for figures in run.epochs(bar):
-        words = "  ".join(f"{k} {v}" for k, v in shown(figures).items())
-        bar.write(f"epoch {len(run.history)}/{settings.epochs}: {words}")
-    except stopping.StoppedError:
-      run.save()
-      raise KeyboardInterrupt(
-        f"{run.trainer.step} of {bar.total} steps are saved; the same command "
-        "goes on there"
-      ) from None
+  _to_the_end(run)
   result = _result(run)
   result["images_per_second"] = _speed(
     run, run.trainer.step - done, time.perf_counter() - started
   )
   cli.write_text(workdir / _FIGURES, cli.dump_json(result))
   return result
+
+
+def _to_the_end(run: Run) -> None:
+  """Trains what is left; a line an epoch."""
+  with (
+    stopping.between_steps(),
+    tqdm.tqdm(
+      total=run.settings.epochs * run.trainer.steps_per_epoch,
+      initial=run.trainer.step,
+      unit=" steps",
+      desc="Training",
+    ) as bar,
+  ):
+    try:
+      for figures in run.epochs(bar):
+        words = "  ".join(f"{k} {v}" for k, v in shown(figures).items())
+        bar.write(f"epoch {len(run.history)}/{run.settings.epochs}: {words}")
+    except stopping.StoppedError:
+      run.save()
+      raise KeyboardInterrupt(
+        f"{run.trainer.step} of {bar.total} steps are saved; the same command "
+        "goes on there"
+      ) from None
 
 
 def _speed(run: Run, steps: int, seconds: float) -> float | None:
@@ -274,15 +287,6 @@ def _check(
   )
   if dataset.has_split("validation"):
     input_pipeline.make_for_eval(dataset, "validation", batch_size=1)
-
-
-def _progress(run: Run) -> tqdm.tqdm:
-  return tqdm.tqdm(
-    total=run.settings.epochs * run.trainer.steps_per_epoch,
-    initial=run.trainer.step,
-    unit=" steps",
-    desc="Training",
-  )
 
 
 def _result(run: Run) -> dict[str, Any]:
