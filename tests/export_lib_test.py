@@ -86,7 +86,7 @@ def answer(signature, contents):
 
 def test_signatures_are_those_of_the_contract(saved_model):
   signatures = tf.saved_model.load(str(saved_model)).signatures
-  assert set(signatures) == {"serving_default", "photos"}
+  assert set(signatures) == {"serving_default", "photos", "all_faces"}
 
   def spec(values):
     return {
@@ -198,47 +198,109 @@ def test_photos_and_faces_agree_with_the_build(
     assert said["sentence_en"][i].decode() == labels.sentence_en(**indices)
 
 
-@pytest.mark.parametrize(
-  ("long_side", "shrink"),
-  [(None, 1), (959, 1), (960, 2), (1500, 2), (2000, 4)],
-)
-def test_crops_are_those_of_the_build(drawings, build, long_side, shrink):
-  contents = []
-  for image in drawings:
-    if long_side:
-      factor = long_side / max(image.size)
-      size = [round(side * factor) for side in image.size]
-      image = image.resize(size, Image.Resampling.BICUBIC)
-    contents.append(jpeg(image))
-    assert photos.shrinking(image.size, 480) == shrink
-  finder = faces.FaceFinder(
+def enlarged(image, long_side):
+  factor = long_side / max(image.size)
+  size = [round(side * factor) for side in image.size]
+  return image.resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="module")
+def finder():
+  return faces.FaceFinder(
     crop.CropSettings(image_size=SIZE, margin=1.6), min_score=0.95
   )
-  found = photo_graph.find_faces(finder, tf.constant(contents))
-  built = build(contents)
-  assert found.found.numpy().all()
-  for row, outcome in enumerate(built):
-    box, pixels = found.boxes[row].numpy(), found.crops[row].numpy()
+
+
+@pytest.mark.parametrize(
+  ("long_side", "shrink"),
+  [(None, 1), (959, 1), (960, 2), (1500, 2), (2000, 4), (4100, 8)],
+)
+def test_crops_are_those_of_the_build(
+  drawings, build, finder, long_side, shrink
+):
+  contents = []
+  for image in drawings:
+    image = enlarged(image, long_side) if long_side else image
+    contents.append(jpeg(image))
+    assert photos.shrinking(image.size, 480) == shrink
+  found, _, errors = photo_graph.find_main(finder, tf.constant(contents))
+  assert not errors.numpy().any()
+  for row, outcome in enumerate(build(contents)):
+    pixels = found.crops[row].numpy()
     assert pixels.std() > 10  # Not plain: a face.
-    got = crop_of(outcome).astype(int)
-    if shrink == 1:
-      np.testing.assert_array_equal(got, pixels)
-      np.testing.assert_allclose(outcome.row.box, box, atol=1e-6)
-      continue
-    # The build decodes at 1/2 or 1/4, so the detector sees other pixels: boxes
-    # move by up to 2.3 % of a face, crops differ by 5.8 in the mean; cut by
-    # the same box by 1.4.
-    moved = np.abs(np.array(outcome.row.box) - box).max()
-    assert moved < 0.04 * max(box[2:] - box[:2])
-    assert np.abs(got - pixels).mean() < 9
-    main = outcome.found.main(0.95)
-    same_box, _, _ = finder.cut(
-      tf.constant(photos.decode(contents[row])),
-      tf.constant(outcome.found.fitted),
-      tf.constant(main.box),
-      tf.constant(main.landmarks),
+    np.testing.assert_array_equal(pixels, crop_of(outcome))
+    np.testing.assert_allclose(found.boxes[row], outcome.row.box, atol=1e-6)
+
+
+def crowd(drawings):
+  """A photo of drawn people in a row, each smaller than the one before."""
+  photo = Image.new("RGB", (1500, 700), "silver")
+  left = 0
+  for image, side in zip(drawings, (700, 600, 550, 500), strict=True):
+    image = enlarged(image, side)
+    photo.paste(image, (left, 0))
+    left += image.width
+  return photo.crop((0, 0, left, 700))
+
+
+def test_small_faces_of_large_photos_are_decoded_finer(drawings, build, finder):
+  # A quarter of 2,900 pixels is enough to find the face; for all that the crop
+  # can show it takes a half.
+  canvas = Image.new("RGB", (2900, 1600), "silver")
+  canvas.paste(enlarged(drawings[0], 400), (700, 400))
+  contents = [jpeg(drawings[0]), jpeg(canvas)]
+  assert photos.shrinking(canvas.size, 480) == 4
+  found, _, errors = photo_graph.find_main(finder, tf.constant(contents))
+  assert not errors.numpy().any()
+  for row, outcome in enumerate(build(contents)):
+    np.testing.assert_array_equal(found.crops[row], crop_of(outcome))
+  box = found.boxes[1].numpy() * (1600, 2900, 1600, 2900)
+  covered = 1.6 * max(box[2:] - box[:2])
+  assert covered / 4 < SIZE, "the photo does not show what it is meant to"
+
+
+def test_all_faces_of_one_photo(saved_model, photos_signature, drawings, model):
+  every = tf.saved_model.load(str(saved_model)).signatures["all_faces"]
+  photo = jpeg(crowd(drawings))
+  said = {k: v.numpy() for k, v in every(tf.constant(photo)).items()}
+  main = answer(photos_signature, [photo])
+  count = int(main["faces"][0])
+  assert count >= 2
+  assert said["error"] == b""
+  assert said["crop"].shape == (count, SIZE, SIZE, 3)
+  assert said["landmarks"].shape == (count, 5, 2)
+  sides = said["box"][:, 2:] - said["box"][:, :2]
+  assert (np.diff(sides.prod(1)) <= 0).all()
+  np.testing.assert_array_equal(said["box"][0], main["box"][0])
+  for head in labels.HEADS:
+    np.testing.assert_allclose(said[head][0], main[head][0], atol=1e-5)
+    np.testing.assert_allclose(
+      said[head],
+      model(said["crop"].astype(np.float32), training=False)[head],
+      atol=1e-5,
     )
-    assert np.abs(got - same_box.numpy()).mean() < 2
+  assert said["sentence_ko"][0] == main["sentence_ko"][0]
+  eyes = said["landmarks"][:, :2]
+  inside = (eyes > said["box"][:, None, :2]) & (eyes < said["box"][:, None, 2:])
+  assert inside.all()
+
+
+@pytest.mark.parametrize(
+  ("content", "error"),
+  [
+    (b"", "unreadable"),
+    (b"<html>", "not_an_image"),
+    (jpeg(Image.new("RGB", (200, 100), "teal")), "no_face"),
+  ],
+  ids=["empty", "html", "wall"],
+)
+def test_all_faces_of_none(saved_model, content, error):
+  every = tf.saved_model.load(str(saved_model)).signatures["all_faces"]
+  said = {k: v.numpy() for k, v in every(tf.constant(content)).items()}
+  assert said.pop("error").decode().partition(":")[0] == error
+  assert {name: len(values) for name, values in said.items()} == dict.fromkeys(
+    said, 0
+  )
 
 
 def test_a_turned_photo_gives_the_same_answer(photos_signature, drawings):
@@ -266,7 +328,7 @@ def test_a_bad_photo_spoils_only_its_own_row(photos_signature, drawings):
   alone = answer(photos_signature, [good])
   assert said["found"].tolist() == [True, False, False, False, False, True]
   assert [error.decode().partition(":")[0] for error in said["error"]] == [
-    *("", "not_an_image", "not_an_image", "unreadable", "no_face", "")
+    *("", "unreadable", "not_an_image", "unreadable", "no_face", "")
   ]
   for name, values in alone.items():
     for row in (0, 5):
@@ -389,7 +451,7 @@ def test_a_bfloat16_run_exports_in_float32(check_faces, tmp_path):
 
 
 def test_labels_json_holds_both_languages():
-  content = json.loads(export_lib.labels_json())
+  content = json.loads(export_lib.labels_json(SETTINGS))
   assert content["heads"]["job"] == {
     "names": ["actor", "singer"],
     "korean": ["배우", "가수"],

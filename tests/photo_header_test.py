@@ -1,4 +1,4 @@
-"""Tests of photo_header and photo_graph.decode: photos read in the graph."""
+"""Tests of photo_header and photo_decode.decode: photos read in the graph."""
 
 import io
 import os
@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from yourface_tfds import photo_graph, photo_header, photos
+from yourface_tfds import photo_decode, photo_header, photos
 
 _STRING = tf.TensorSpec([], tf.string)
 
@@ -33,7 +33,7 @@ def _in_a_map(function, data):
 
 _COMPILED = {
   function: tf.function(function, input_signature=[_STRING])
-  for function in (photo_header.read, photo_graph.decode)
+  for function in (photo_header.read, photo_decode.decode)
 }
 _in_every_way = pytest.mark.parametrize(
   "way",
@@ -43,14 +43,14 @@ _in_every_way = pytest.mark.parametrize(
 
 
 def _header(data, way=_in_a_function):
-  pixels, orientation = way(photo_header.read, data)
-  assert pixels.dtype == orientation.dtype == tf.int64
-  assert pixels.shape == orientation.shape == []
-  return int(pixels), int(orientation)
+  header = way(photo_header.read, data)
+  assert {value.dtype for value in header} == {tf.int64}
+  assert [value.shape for value in header] == [[], [], []]
+  return int(header.pixels), int(header.orientation)
 
 
 def _decode(data, way=_in_a_function):
-  photo, error = way(photo_graph.decode, data)
+  photo, error = way(photo_decode.decode, data)
   assert photo.dtype == tf.uint8
   return photo.numpy(), error.numpy().decode()
 
@@ -294,7 +294,7 @@ _TOO_LARGE = "too_large: more than 50,000,000 pixels"
 @pytest.mark.parametrize(
   ("data", "message"),
   [
-    (b"", _NOT_AN_IMAGE),
+    (b"", "unreadable: the file is empty"),
     (b"<!DOCTYPE html><html>404</html>", _NOT_AN_IMAGE),
     (_encode(_picture(), "TIFF"), _NOT_AN_IMAGE),
     (_FILES["jpeg"][:-50], _UNREADABLE),
@@ -331,7 +331,7 @@ def test_decode_says_what_is_wrong(data, message):
 @_in_every_way
 @pytest.mark.parametrize(
   ("data", "message"),
-  [(b"", _NOT_AN_IMAGE), (_FILES["jpeg"][:-50], _UNREADABLE)],
+  [(b"", "unreadable: the file is empty"), (_FILES["jpeg"][:-50], _UNREADABLE)],
   ids=["empty", "truncated jpeg"],
 )
 def test_decode_says_it_in_every_way(data, message, way):
@@ -359,8 +359,8 @@ def test_decode_of_mutations(name):
 _MOVING_WEBP = """
 import pathlib, sys
 import tensorflow as tf
-from yourface_tfds import photo_graph
-decode = tf.function(photo_graph.decode)
+from yourface_tfds import photo_decode
+decode = tf.function(photo_decode.decode)
 for path in sys.argv[1:]:
   data = tf.constant(pathlib.Path(path).read_bytes())
   for _ in range(5):

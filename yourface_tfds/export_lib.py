@@ -7,6 +7,7 @@ the words. It needs TensorFlow and nothing of ours.
   export_lib.save_tflite(model, some_faces, "E/your_face_float32.tflite")
 """
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -28,7 +29,13 @@ MAX_FLOAT32_DIFFERENCE = 1e-4
 
 
 class FaceModel(tf.Module):
-  """Classifies faces and photos; its functions become the signatures."""
+  """Classifies faces and photos; its functions become the signatures.
+
+  Attributes:
+    classify: `serving_default`, see `_classify`.
+    answer: `photos`, see `_answer`.
+    answer_all: `all_faces`, see `_answer_all`.
+  """
 
   def __init__(
     self, model: keras.Model, settings: train_settings.TrainSettings
@@ -44,6 +51,8 @@ class FaceModel(tf.Module):
     self.classify = tf.function(self._classify, input_signature=[face])
     photo = tf.TensorSpec([None], tf.string, "photos")
     self.answer = tf.function(self._answer, input_signature=[photo])
+    one = tf.TensorSpec([], tf.string, "photo")
+    self.answer_all = tf.function(self._answer_all, input_signature=[one])
 
   def _classify(self, faces: tf.Tensor) -> dict[str, tf.Tensor]:
     """uint8[B, S, S, 3] -> float32[B, classes] probabilities per head."""
@@ -56,28 +65,56 @@ class FaceModel(tf.Module):
     return {head: answer[head][:count] for head in labels.HEADS}
 
   def _answer(self, photos: tf.Tensor) -> dict[str, tf.Tensor]:
-    """string[B], encoded photos -> every output of the `photos` signature."""
-    found = photo_graph.find_faces(self._finder, photos)
-    probabilities = self._classify(found.crops)
-    known = tf.cast(found.found, tf.float32)[:, tf.newaxis]
-    answer = {head: p * known for head, p in probabilities.items()}
-    empty = tf.fill(tf.shape(photos), "")
-    for language, words in (
-      ("ko", labels.SENTENCE_KO),
-      ("en", labels.SENTENCE_EN),
-    ):
-      said = _sentences(probabilities, words, korean=language == "ko")
-      answer[f"sentence_{language}"] = tf.where(found.found, said, empty)
-    return answer | {
-      "found": found.found,
-      "box": found.boxes,
-      "score": found.scores,
-      "faces": found.counts,
-      "error": found.errors,
+    """string[B], encoded photos -> every output of the `photos` signature.
+
+    A row whose `error` is not "" has zeros and empty sentences.
+    """
+    main, counts, errors = photo_graph.find_main(self._finder, photos)
+    found = tf.equal(errors, "")
+    probabilities = self._classify(main.crops)
+    known = tf.cast(found, tf.float32)[:, tf.newaxis]
+    said = _sentences(probabilities)
+    return (
+      {head: values * known for head, values in probabilities.items()}
+      | {name: tf.where(found, words, "") for name, words in said.items()}
+      | {
+        "found": found,
+        "box": main.boxes,
+        "score": main.scores,
+        "faces": counts,
+        "error": errors,
+      }
+    )
+
+  def _answer_all(self, photo: tf.Tensor) -> dict[str, tf.Tensor]:
+    """string[], one encoded photo -> a row for each of its faces.
+
+    As `_answer`, the largest face first, plus `landmarks` float32[n, 5, 2], y x
+    in 0..1 of the upright photo, and `crop` uint8[n, S, S, 3], what was
+    classified; `error` is string[].
+    """
+    every, error = photo_graph.find_all(self._finder, photo)
+    probabilities = self._classify(every.crops)
+    return {
+      **probabilities,
+      **_sentences(probabilities),
+      "box": every.boxes,
+      "score": every.scores,
+      "landmarks": every.landmarks,
+      "crop": every.crops,
+      "error": error,
     }
 
 
-def _sentences(
+def _sentences(probabilities: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+  """Returns `sentence_ko` and `sentence_en`, string[B]."""
+  return {
+    "sentence_ko": _said(probabilities, labels.SENTENCE_KO, korean=True),
+    "sentence_en": _said(probabilities, labels.SENTENCE_EN, korean=False),
+  }
+
+
+def _said(
   probabilities: Mapping[str, tf.Tensor], template: str, *, korean: bool
 ) -> tf.Tensor:
   """Returns string[B]: the template with the likeliest class of each head."""
@@ -94,8 +131,15 @@ def _sentences(
   return tf.strings.join(parts)
 
 
-def labels_json() -> str:
-  """Returns the vocabularies as JSON, for apps that show words."""
+def labels_json(settings: train_settings.TrainSettings) -> str:
+  """Returns what an app needs beside a model file, as JSON.
+
+  The vocabularies and sentences in both languages, and how faces are to be
+  found and cut out.
+  """
+  cut = crop.CropSettings(
+    image_size=settings.image_size, margin=settings.margin
+  )
   return cli.dump_json(
     {
       "heads": {
@@ -104,6 +148,8 @@ def labels_json() -> str:
       },
       "sentence_ko": labels.SENTENCE_KO,
       "sentence_en": labels.SENTENCE_EN,
+      "crop": dataclasses.asdict(cut),
+      "min_score": settings.min_score,
     }
   )
 
@@ -125,7 +171,11 @@ def save_saved_model(
     tf.saved_model.save(
       module,
       str(folder),
-      signatures={SIGNATURE: module.classify, "photos": module.answer},
+      signatures={
+        SIGNATURE: module.classify,
+        "photos": module.answer,
+        "all_faces": module.answer_all,
+      },
     )
 
 

@@ -18,12 +18,25 @@ class Header(NamedTuple):
   """What is known before decoding.
 
   Attributes:
-    pixels: int64[], width times height; 0 where the header does not tell.
+    height, width: int64[], pixels as they are stored, before any turn; 0 where
+      the header does not tell.
     orientation: int64[], 1..8 as in Exif; 1 where nothing is said.
   """
 
-  pixels: tf.Tensor
+  height: tf.Tensor
+  width: tf.Tensor
   orientation: tf.Tensor
+
+  @property
+  def pixels(self) -> tf.Tensor:
+    """Returns height times width, int64."""
+    return self.height * self.width
+
+  def upright_size(self) -> tf.Tensor:
+    """Returns int32[..., 2]: height and width after the turn."""
+    sides = tf.stack([self.height, self.width], -1)
+    sideways = self.orientation[..., tf.newaxis] >= 5
+    return tf.cast(tf.where(sideways, sides[..., ::-1], sides), tf.int32)
 
 
 def starts_with(
@@ -68,48 +81,57 @@ def read(encoded: tf.Tensor) -> Header:
       ),
       (
         starts_with(encoded, b"\x89PNG"),
-        lambda: Header(_png_pixels(big), one),
+        lambda: Header(*_png_size(big), one),
       ),
       (
         starts_with(encoded, b"GIF8"),
-        lambda: Header(little(6) * little(8), one),
+        lambda: Header(little(8), little(6), one),
       ),
       (
         starts_with(encoded, b"BM"),
-        lambda: Header(_bmp_pixels(little), one),
+        lambda: Header(*_bmp_size(little), one),
       ),
       (
         starts_with(encoded, b"WEBP", 8),
-        lambda: Header(_webp_pixels(encoded, byte, little), one),
+        lambda: Header(*_webp_size(encoded, byte, little), one),
       ),
     ],
-    default=lambda: Header(0 * one, one),
+    default=lambda: Header(0 * one, 0 * one, one),
   )
 
 
-def _png_pixels(big: Word) -> tf.Tensor:
-  width, height = (big(i) * 65536 + big(i + 2) for i in (16, 20))
+_Size = tuple[tf.Tensor, tf.Tensor]
+
+
+def _png_size(big: Word) -> _Size:
+  height, width = (big(i) * 65536 + big(i + 2) for i in (20, 16))
   # 2^31 and above are not allowed, and their product would overflow.
-  return tf.minimum(width, 2**31 - 1) * tf.minimum(height, 2**31 - 1)
+  return tf.minimum(height, 2**31 - 1), tf.minimum(width, 2**31 - 1)
 
 
-def _bmp_pixels(little: Word) -> tf.Tensor:
-  width, height = (little(i) + little(i + 2) * 65536 for i in (18, 22))
+def _bmp_size(little: Word) -> _Size:
+  height, width = (little(i) + little(i + 2) * 65536 for i in (22, 18))
   # A negative height means top to bottom; it wraps to above 2^31.
-  return width * tf.where(height >= 2**31, 2**32 - height, height)
+  return tf.where(height >= 2**31, 2**32 - height, height), width
 
 
-def _webp_pixels(encoded: tf.Tensor, byte: Word, little: Word) -> tf.Tensor:
-  lossless_bits = little(21) + little(23) * 65536
-  lossless = (lossless_bits % 16384 + 1) * (lossless_bits // 16384 % 16384 + 1)
-  extended = (little(24) + byte(26) * 65536 + 1) * (
-    little(27) + byte(29) * 65536 + 1
-  )
-  lossy = (little(26) % 16384) * (little(28) % 16384)
-  return tf.where(
-    starts_with(encoded, b"VP8X", 12),
-    extended,
-    tf.where(starts_with(encoded, b"VP8L", 12), lossless, lossy),
+def _webp_size(encoded: tf.Tensor, byte: Word, little: Word) -> _Size:
+  lossless = little(21) + little(23) * 65536
+  return tf.case(
+    [
+      (
+        starts_with(encoded, b"VP8X", 12),
+        lambda: (
+          little(27) + byte(29) * 65536 + 1,
+          little(24) + byte(26) * 65536 + 1,
+        ),
+      ),
+      (
+        starts_with(encoded, b"VP8L", 12),
+        lambda: (lossless // 16384 % 16384 + 1, lossless % 16384 + 1),
+      ),
+    ],
+    default=lambda: (little(28) % 16384, little(26) % 16384),
   )
 
 
@@ -122,17 +144,19 @@ def _read_jpeg(size: tf.Tensor, big: Word, little: Word) -> Header:
     others = (marker == 0xFFC4) | (marker == 0xFFC8) | (marker == 0xFFCC)
     return low & ~others
 
-  def goes_on(i: tf.Tensor, pixels: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+  def goes_on(i: tf.Tensor, known: Header) -> tf.Tensor:
     marker = big(i)
     return (
-      (i + 4 < size) & (pixels == 0) & (marker >= 0xFF01) & (marker != 0xFFDA)
+      (i + 4 < size)
+      & (known.pixels == 0)
+      & (marker >= 0xFF01)
+      & (marker != 0xFFDA)
     )
 
-  def step(
-    i: tf.Tensor, pixels: tf.Tensor, orientation: tf.Tensor
-  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  def step(i: tf.Tensor, known: Header) -> tuple[tf.Tensor, Header]:
     marker = big(i)
-    pixels = tf.where(is_frame(marker), big(i + 5) * big(i + 7), pixels)
+    height = tf.where(is_frame(marker), big(i + 5), known.height)
+    width = tf.where(is_frame(marker), big(i + 7), known.width)
     # "Exif" follows the length of its APP1 segment.
     is_exif = (
       (marker == 0xFFE1) & (big(i + 4) == 0x4578) & (big(i + 6) == 0x6966)
@@ -140,16 +164,17 @@ def _read_jpeg(size: tf.Tensor, big: Word, little: Word) -> Header:
     orientation = tf.cond(
       is_exif,
       lambda: _exif_orientation(i + 10, big, little),
-      lambda: orientation,
+      lambda: known.orientation,
     )
     length = tf.cast(tf.maximum(big(i + 2), 2), tf.int32)
     # 0xFF may be repeated before a marker as padding.
     following = tf.where(marker == 0xFFFF, i + 1, i + 2 + length)
-    return following, pixels, orientation
+    return following, Header(height, width, orientation)
 
-  start = (tf.constant(2), tf.zeros([], tf.int64), tf.ones([], tf.int64))
-  _, pixels, orientation = tf.while_loop(goes_on, step, start)
-  return Header(pixels, orientation)
+  zero, one = tf.zeros([], tf.int64), tf.ones([], tf.int64)
+  start = (tf.constant(2), Header(zero, zero, one))
+  _, header = tf.while_loop(goes_on, step, start)
+  return header
 
 
 def _exif_orientation(start: tf.Tensor, big: Word, little: Word) -> tf.Tensor:
