@@ -1,168 +1,172 @@
-"""The picture that `predict` writes: photo, face box, sentence, three heads.
+"""The picture that people share: the face, its animal, the sentence, the bars.
 
-picture = card.draw(photo, answer)   # PIL.Image, RGB
-picture.save("card.png")
+  picture = card.draw(face, answer)                    # PIL.Image, 1080 x 1350
+  picture = card.draw(face, answer, language="en")
+  picture.save("card.png")
+
+The probabilities are shown as the model gave them; see `card_bars`.
 """
 
 import dataclasses
-import importlib.metadata
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from yourface_tfds import labels
+from yourface_tfds import animals, card_bars, labels, lettering, paint
 
-_WIDTH = 1080
-_MAX_PHOTO_HEIGHT = 1080
-_PAD = 56
-_ROW = 46
-_LOW_ROW = 36
-_PAPER = (255, 252, 246)
-_INK = (38, 34, 40)
-_GREY = (128, 120, 122)
-_TRACK = (236, 228, 220)
-_ACCENT = (232, 93, 79)
+SIZE = (1080, 1350)
+"""Width and height, pixels: 4 to 5, the tallest that feeds show uncut."""
+LANGUAGES = ("ko", "en")
 
-_FONT_PACKAGE = "koreanize-matplotlib"
+_LEAD = "face_type"
+_FOOTER = {
+  "ko": "재미로 보는 결과예요. 얼굴만으로 그 사람을 알 수는 없어요.",
+  "en": "Just for fun: a face does not tell who somebody is.",
+}
+
+_MARGIN = 64
+_PANEL_END = 660
+_FACE = (64, 64, 532)
+_ANIMAL = (832, 236, 288)
+_SENTENCE = (_PANEL_END + 24, 848)
+_BARS = (_MARGIN, 872, SIZE[0] - _MARGIN, 1262)
+_FOOTER_Y = 1306
+
+font = lettering.font
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Answer:
-  """What a model said of one photo.
+  """What a model said of one face.
 
   Attributes:
-    sentence: the words under the photo.
-    box: y_min, x_min, y_max, x_max of the face, 0..1 of the upright photo.
-    probabilities: head -> float[classes].
+    sentence_ko: the words of the card in Korean.
+    sentence_en: the same in English.
+    probabilities: head of `labels.HEADS` -> float[classes], 0..1.
+    animal: class whose drawing stands beside the face; None: the likeliest of
+      `face_type`, or of the last head where there is none of that name.
   """
 
-  sentence: str
-  box: Sequence[float]
+  sentence_ko: str
+  sentence_en: str
   probabilities: Mapping[str, Sequence[float]]
+  animal: str | None = None
+
+  def __post_init__(self) -> None:
+    if not self.probabilities:
+      raise ValueError("Got no probabilities; a card needs one head or more.")
+    for head, row in self.probabilities.items():
+      count = len(labels.HEADS[head].names) if head in labels.HEADS else 0
+      if len(row) != count or not count:
+        raise ValueError(
+          f"Got {len(row)} probabilities for {head!r}, which has {count} "
+          "classes in labels.HEADS."
+        )
+      if not all(0 <= value <= 1.001 for value in row):
+        raise ValueError(
+          f"Got {list(row)} for {head!r}; probabilities are 0..1."
+        )
 
 
-def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-  """Returns NanumGothic (OFL), which has Korean and Latin letters.
-
-  It comes with a package, as many machines have no Korean font.
-
-  Raises:
-    FileNotFoundError: the package is not installed.
-  """
-  name = "NanumGothicBold.ttf" if bold else "NanumGothic.ttf"
-  try:
-    files = importlib.metadata.files(_FONT_PACKAGE) or []
-  except importlib.metadata.PackageNotFoundError:
-    files = []
-  for file in files:
-    if file.name == name:
-      return ImageFont.truetype(str(file.locate()), size)
-  raise FileNotFoundError(
-    f"no {name}; install the font package: pip install {_FONT_PACKAGE}"
-  )
-
-
-def draw(photo: np.ndarray, answer: Answer) -> Image.Image:
+def draw(face: np.ndarray, answer: Answer, language: str = "ko") -> Image.Image:
   """Draws the card.
 
   Args:
-    photo: uint8[height, width, 3], upright RGB.
-    answer: for that photo.
+    face: uint8[side, side, 3], RGB, the crop of the face.
+    answer: for that face.
+    language: "ko" or "en", of every word on the card.
 
   Returns:
-    An RGB image, 1080 pixels wide.
+    RGB, 1080 x 1350.
+
+  Raises:
+    ValueError: `face` is no square of RGB pixels, or the language is another.
+    FileNotFoundError: the font's package is not installed.
   """
-  picture = _framed_photo(photo, answer.box)
-  face = _fitting_font(answer.sentence, _WIDTH - 2 * _PAD)
-  top = picture.height + 2 * _PAD
-  height = top + face.size + _PAD
-  for probabilities in answer.probabilities.values():
-    height += len(probabilities) * _row_height(probabilities) + _PAD
-  card = Image.new("RGB", (_WIDTH, round(height)), _PAPER)
-  card.paste(picture, ((_WIDTH - picture.width) // 2, 0))
-  pen = ImageDraw.Draw(card)
-  middle = (_WIDTH / 2, top - _PAD + face.size / 2)
-  pen.text(middle, answer.sentence, fill=_INK, font=face, anchor="mm")
-  y = top + face.size
-  for head, probabilities in answer.probabilities.items():
-    y = _draw_head(pen, y, head, probabilities) + _PAD
-  return card
-
-
-def _framed_photo(photo: np.ndarray, box: Sequence[float]) -> Image.Image:
-  image = Image.fromarray(photo)
-  scale = min(_WIDTH / image.width, _MAX_PHOTO_HEIGHT / image.height)
-  size = (
-    max(1, round(image.width * scale)),
-    max(1, round(image.height * scale)),
-  )
-  image = image.resize(size, Image.Resampling.LANCZOS)
-  y_min, x_min, y_max, x_max = box
-  corners = (
-    x_min * image.width,
-    y_min * image.height,
-    x_max * image.width,
-    y_max * image.height,
-  )
-  pen = ImageDraw.Draw(image)
-  # White around the colour: visible on any photo.
-  pen.rounded_rectangle(corners, radius=14, outline="white", width=9)
-  inner = (corners[0] + 2, corners[1] + 2, corners[2] - 2, corners[3] - 2)
-  if inner[2] > inner[0] and inner[3] > inner[1]:
-    pen.rounded_rectangle(inner, radius=12, outline=_ACCENT, width=5)
-  return image
-
-
-def _fitting_font(text: str, width: float) -> ImageFont.FreeTypeFont:
-  for size in range(60, 23, -2):
-    face = font(size, bold=True)
-    if face.getlength(text) <= width:
-      return face
-  return font(24, bold=True)
-
-
-def _row_height(probabilities: Sequence[float]) -> int:
-  return _ROW if len(probabilities) <= 4 else _LOW_ROW
-
-
-def _draw_head(
-  pen: ImageDraw.ImageDraw,
-  y: float,
-  head: str,
-  probabilities: Sequence[float],
-) -> float:
-  """Draws a head's classes as bars, likeliest first; returns where it ends."""
-  vocabulary = labels.HEADS[head]
-  values = np.asarray(probabilities)
-  ranked = np.argsort(-values, kind="stable")
-  row = _row_height(probabilities)
-  thick, size = row // 4, row * 3 // 5
-  left, right = _PAD + 250, _WIDTH - _PAD - 110
-  for rank, index in enumerate(ranked):
-    best = rank == 0
-    middle = y + row / 2
-    ink = _INK if best else _GREY
-    word = f"{vocabulary.korean[index]} {vocabulary.names[index]}"
-    pen.text(
-      (_PAD, middle), word, fill=ink, font=font(size, bold=best), anchor="lm"
+  if face.ndim != 3 or face.shape[0] != face.shape[1] or face.shape[2] != 3:
+    raise ValueError(
+      f"Got a face of shape {face.shape}; it is [side, side, 3]."
     )
-    bar = (left, middle - thick, right, middle + thick)
-    pen.rounded_rectangle(bar, radius=thick, fill=_TRACK)
-    end = left + (right - left) * float(values[index])
-    if end - left >= 2:
-      # A radius above half the bar's length is refused by Pillow.
-      radius = min(thick, (end - left) / 2)
-      color = _ACCENT if best else _GREY
-      pen.rounded_rectangle(
-        (left, middle - thick, end, middle + thick), radius=radius, fill=color
-      )
-    pen.text(
-      (_WIDTH - _PAD, middle),
-      f"{100 * values[index]:.1f} %",
-      fill=ink,
-      font=font(size, bold=best),
-      anchor="rm",
+  if face.dtype != np.uint8 or not face.size:
+    raise ValueError(f"Got {face.size} values of {face.dtype}; they are uint8.")
+  if language not in LANGUAGES:
+    raise ValueError(f"Got language {language!r}; allowed: ko, en.")
+  picture = Image.new("RGB", SIZE, paint.PALETTE["paper"])
+  paint.rounded(
+    picture, (0, -100, SIZE[0], _PANEL_END), 72, paint.PALETTE["panel"]
+  )
+  _draw_face(picture, face)
+  _draw_animal(picture, answer, language)
+  sentence = answer.sentence_ko if language == "ko" else answer.sentence_en
+  paint.write(
+    picture,
+    sentence,
+    (SIZE[0] / 2, sum(_SENTENCE) / 2),
+    size=(60, 26),
+    room=(SIZE[0] - 2 * _MARGIN, _SENTENCE[1] - _SENTENCE[0]),
+    color="ink",
+    bold=True,
+  )
+  card_bars.draw(picture, answer.probabilities, language, _BARS)
+  paint.write(
+    picture,
+    _FOOTER[language],
+    (SIZE[0] / 2, _FOOTER_Y),
+    size=(24, 20),
+    room=(SIZE[0] - 2 * _MARGIN, 30),
+    color="soft",
+  )
+  return picture
+
+
+def _draw_face(picture: Image.Image, face: np.ndarray) -> None:
+  left, top, side = _FACE
+  frame = 12
+  paint.rounded(
+    picture,
+    (left, top, left + side, top + side),
+    64,
+    paint.PALETTE["white"],
+  )
+  inner = side - 2 * frame
+  large = face.shape[0] >= inner
+  # Lanczos sharpens what it shrinks, and rings where it enlarges.
+  way = Image.Resampling.LANCZOS if large else Image.Resampling.BICUBIC
+  shown = Image.fromarray(face).resize((inner, inner), way)
+  picture.paste(
+    shown, (left + frame, top + frame), paint.rounded_mask(inner, inner, 52)
+  )
+
+
+def _draw_animal(picture: Image.Image, answer: Answer, language: str) -> None:
+  """Draws the animal, and below it what it is called and how likely it is."""
+  head = _LEAD if _LEAD in answer.probabilities else [*answer.probabilities][-1]
+  vocabulary, row = labels.HEADS[head], answer.probabilities[head]
+  best = int(np.argmax(row))
+  if answer.animal in vocabulary.names:
+    best = vocabulary.names.index(answer.animal)
+  x, y, side = _ANIMAL
+  reach = side // 2 + 28
+  paint.rounded(
+    picture, (x - reach, y - reach, x + reach, y + reach), reach,
+    paint.PALETTE["paper"],
+  )  # fmt: skip
+  drawing = animals.draw(answer.animal or vocabulary.names[best], side)
+  picture.paste(drawing, (x - side // 2, y - side // 2), drawing)
+  words = vocabulary.korean if language == "ko" else vocabulary.names
+  room = 2 * (SIZE[0] - 40 - x)
+  for text, middle, size, color, bold in (
+    (card_bars.title(head, language), 444, (30, 20), "soft", False),
+    (words[best], 505, (72, 24), "ink", True),
+    (paint.percent(row[best]), 573, (46, 46), "strong", True),
+  ):
+    paint.write(
+      picture,
+      text,
+      (x, middle),
+      size=size,
+      room=(room, size[0] * lettering.LEADING),
+      color=color,
+      bold=bold,
     )
-    y += row
-  return y
