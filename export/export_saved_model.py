@@ -1,26 +1,101 @@
 """Exports the best model of a run as a SavedModel that takes photos.
 
 python -m export.export_saved_model --workdir=W --output_dir=E
+
+It is compared with the model before it takes its place; one that differs is not
+kept.
 """
+
+import pathlib
+from collections.abc import Iterable
+
+from absl import flags
 
 from yourface_tfds import cli
 
 # isort: split
 # After cli, which keeps TensorFlow's greeting out of the way.
-from yourface_tfds import export_lib, workdir
+from yourface_tfds import (
+  built_dataset,
+  calibrated,
+  export_lib,
+  exported_card,
+  gate,
+  parity,
+  serving,
+  workdir,
+)
 
 _WORKDIR = cli.workdir_flag()
-_OUTPUT_DIR = cli.output_dir_flag("saved_model/ and labels.json")
+_OUTPUT_DIR = cli.output_dir_flag("saved_model/, serving/ and labels.json")
+_DATA_DIR = flags.DEFINE_string(
+  "data_dir",
+  None,
+  "The dataset whose faces the export is compared on. Default: the one it was "
+  "trained on or, where that is gone, drawn people.",
+)
+_CONFIG = flags.DEFINE_string(
+  "config", None, "With --data_dir: jpeg (the default), raw, or your own."
+)
+_VERIFY = flags.DEFINE_bool(
+  "verify", True, "Whether it is compared with the model."
+)
+_VERSION = flags.DEFINE_integer(
+  "version", 1, "Of the folder for TensorFlow Serving.", lower_bound=1
+)
+
+
+def _photos(image_size: int) -> tuple[gate.Photos, dict[str, str | None]]:
+  """Returns what to compare on, and its name."""
+  where = (_DATA_DIR.value or "", _CONFIG.value or "jpeg")
+  if not _DATA_DIR.value:
+    remembered = workdir.remembered_dataset(_WORKDIR.value)
+    if not (remembered and pathlib.Path(remembered[0]).is_dir()):
+
+      def drawn() -> Iterable[parity.Batch]:
+        return parity.drawn_batches(image_size)
+
+      return drawn, {"dataset": None, "split": "drawn people"}
+    where = remembered
+  dataset = built_dataset.open_dataset(*where)
+  if dataset.image_size != image_size:
+    raise cli.UserError(
+      f"--data_dir: got faces of {dataset.image_size} pixels, allowed: "
+      f"{image_size}, the model's; give the --config it was trained on"
+    )
+  split = gate.split_of(dataset)
+  return lambda: parity.batches(dataset, split), {
+    "dataset": dataset.info.full_name,
+    "split": split,
+  }
 
 
 def main(argv: list[str]) -> None:
-  """Writes E/saved_model and E/labels.json."""
+  """Writes E/saved_model, E/serving, E/labels.json and E/model_card.md."""
   cli.no_arguments(argv)
-  model, settings = workdir.load_model(_WORKDIR.value)
-  path = f"{_OUTPUT_DIR.value}/saved_model"
-  export_lib.save_saved_model(model, settings, path)
-  cli.write_text(f"{_OUTPUT_DIR.value}/labels.json", export_lib.labels_json(settings))
-  print(f"Wrote {path} (signatures serving_default, photos) and labels.json")
+  out = pathlib.Path(_OUTPUT_DIR.value)
+  model, settings = calibrated.load_model(_WORKDIR.value)
+  photos, on = _photos(settings.image_size)
+  results: gate.Results = {}
+
+  def check(folder: pathlib.Path) -> None:
+    nonlocal results
+    results = gate.saved_model(folder, model, photos)
+
+  path = out / gate.SAVED_MODEL
+  export_lib.save_saved_model(
+    model, settings, path, check=check if _VERIFY.value else None
+  )
+  if results:
+    gate.record(out, results, on)
+    print(f"Compared with the model, on {on['split']}:")
+    print(gate.table(results))
+  served = serving.publish(path, out / "serving", _VERSION.value)
+  cli.write_text(out / "labels.json", export_lib.labels_json(settings))
+  card = exported_card.write(_WORKDIR.value, model, out)
+  print(f"Wrote {path} (signatures serving_default, photos, all_faces)")
+  print(f"Wrote {served} (the same, as TensorFlow Serving wants it)")
+  print(f"Wrote {out / 'labels.json'} and {card}")
   print(
     f"Next: python -m export.predict --model={path} --output=card.png PHOTO"
   )

@@ -9,7 +9,15 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from yourface_tfds import backbones, cli, export_lib, labels, models
+from tests import differences
+from yourface_tfds import (
+  backbones,
+  cli,
+  labels,
+  models,
+  tflite_classifier,
+  tflite_lib,
+)
 
 _WEIGHTS = pathlib.Path(
   os.environ.get(
@@ -568,9 +576,13 @@ def test_wrong_dropout(dropout):
 
 def _export(model, tmp_path, size=32):
   """Converts to TFLite by way of a SavedModel; raises where they differ."""
-  return export_lib.save_tflite(
-    model, _faces(2, size), tmp_path / "model.tflite"
-  )
+  path = tmp_path / "model.tflite"
+  faces = _faces(2, size)
+  tflite_lib.write(model, "float32", size, faces, "{}", path)
+  classifier = tflite_classifier.Classifier(path)
+  difference = differences.largest_difference(model, classifier, faces)
+  assert difference <= 1e-4
+  return difference
 
 
 def test_tflite_of_grey_and_resized(tmp_path):

@@ -57,6 +57,7 @@ def test_each_command_is_shown_before_it_runs(road):
     "python -m training.evaluate",
     "python -m export.export_saved_model",
     "python -m export.export_tflite",
+    "python -m export.verify",
     "python -m export.predict",
   ]
 
@@ -73,7 +74,7 @@ def test_it_ends_with_sentence_accuracies_and_paths(road):
     )
   for name in (
     *("data/your_face/jpeg", "run", "export/saved_model", "card.png"),
-    "export/your_face_float32.tflite",
+    *("export/your_face_float32.tflite", "export/verify.json"),
   ):
     assert f"{out / name}  " in end
     assert (out / name).exists()
@@ -93,6 +94,61 @@ def test_figures_are_kept_as_json(road):
       assert 0 <= low <= values["accuracy"] <= high <= 1
       assert (values["interval_95"] is None) == (values["people"] == 1)
       assert 0 <= values["majority_baseline"] <= 1
+
+
+def test_every_runtime_answers_alike(road):
+  out, _ = road
+  content = json.loads(
+    (out / "export" / "verify.json").read_text(encoding="utf-8")
+  )
+  assert content["passed"] is True
+  assert list(content["ways"]) == [
+    *("keras", "serving_default", "photos", "float32", "float16", "int8")
+  ]
+  for name, figures in content["ways"].items():
+    assert figures["images"] > 0, name
+    assert figures["on"]["split"] == "test"
+    assert set(figures["latency_ms"]) == {"1", "2"}
+  limits = content["limits"]["difference"]
+  for name in ("serving_default", "photos", "float32", "float16"):
+    for values in content["ways"][name]["heads"].values():
+      assert values["max_difference"] <= limits[name]
+
+
+def test_verify_ends_with_1_where_the_weights_are_others(road, tmp_path):
+  out, _ = road
+  export = tmp_path / "export"
+  export.mkdir()
+  shutil.copy(out / "export" / "your_face_float32.tflite", export)
+  other = tmp_path / "run"
+  shutil.copytree(out / "run", other)
+  temperatures = json.loads((other / "temperatures.json").read_text())
+  temperatures["heads"]["gender"]["value"] *= 1.5
+  (other / "temperatures.json").write_text(json.dumps(temperatures))
+  done = run(
+    *("export.verify", f"--workdir={other}", f"--data_dir={out / 'data'}"),
+    *(f"--export_dir={export}", "--nolatency", "--json"),
+  )
+  assert done.returncode == 1
+  found = json.loads(done.stdout)
+  assert found["passed"] is False
+  assert done.stderr.splitlines()[-1].startswith(
+    "error: float32: gender differs from Keras by "
+  )
+  assert done.stderr.strip().endswith("export again from this --workdir")
+
+
+def test_the_export_has_its_card_and_its_manifest(road):
+  out, _ = road
+  card = (out / "export" / "model_card.md").read_text(encoding="utf-8")
+  assert "Written from the figures of the run that was exported." in card
+  assert "report.html" not in card
+  served = out / "export" / "serving" / "your_face" / "1"
+  for folder in (out / "export" / "saved_model", served):
+    assert (folder / "manifest.json").is_file()
+    assert (
+      folder / "assets.extra" / "tf_serving_warmup_requests"
+    ).stat().st_size > 1000
 
 
 def test_nothing_half_written_is_left(road):

@@ -10,6 +10,7 @@ from absl import flags
 
 from yourface_tfds import (
   built_dataset,
+  calibrated,
   cli,
   metrics,
   report,
@@ -45,6 +46,7 @@ def main(argv: list[str]) -> None:
     dataset.num_examples(split)  # A wrong name ends before the first figure.
   model, _ = workdir.load_model(_WORKDIR.value, dataset.image_size)
   temperatures = metrics.fit_temperatures(model, dataset)
+  calibrated.write(_WORKDIR.value, temperatures)
   results = {}
   for split in splits:
     results[split] = metrics.evaluate(model, dataset, split, temperatures)

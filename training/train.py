@@ -17,10 +17,12 @@ from yourface_tfds import cli
 from yourface_tfds import (
   augment,
   built_dataset,
+  calibrated,
   mixing,
   models,
   train_lib,
   train_settings,
+  workdir,
 )
 
 _DEFAULT = train_settings.TrainSettings()
@@ -174,6 +176,8 @@ def main(argv: list[str]) -> None:
     deterministic=_DETERMINISTIC.value,
     tensorboard=_TENSORBOARD.value,
   )
+  workdir.remember_dataset(_WORKDIR.value, _DATA_DIR.value, _CONFIG.value)
+  calibrated.fit(_WORKDIR.value, dataset)
   for head in result["unlabelled_heads"]:
     print(
       f"Mind: no photo in train has a known {head}; what the model says of it "

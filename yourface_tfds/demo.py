@@ -62,6 +62,7 @@ def main(argv: list[str]) -> None:
   _step(
     "python", "-m", "export.export_tflite", *where, f"--output_dir={export}"
   )
+  _step("python", "-m", "export.verify", *where, f"--export_dir={export}")
   photo = _unseen_photo(pathlib.Path(photos), pathlib.Path(data))
   sentence = _step(
     *("python", "-m", "export.predict", f"--model={export}/saved_model"),
@@ -139,7 +140,8 @@ def _sum_up(out: pathlib.Path, sentence: str, seconds: float) -> None:
     "data/your_face/jpeg": "the dataset: shards and photos.csv",
     "run": "the training run",
     "export/saved_model": "the SavedModel: photo in, answer out",
-    "export/your_face_float32.tflite": "the TFLite file",
+    "export/your_face_float32.tflite": "the TFLite files, int8 beside it",
+    "export/verify.json": "the proof that all of them answer alike",
     "card.png": "the picture",
   }
   for name, text in made.items():

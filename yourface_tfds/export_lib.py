@@ -1,31 +1,32 @@
-"""The exported files: one SavedModel that takes photos, and TFLite.
+"""The exported SavedModel that takes photos.
 
 A SavedModel holds the whole road: decode, upright, detect, crop, classify, and
 the words. It needs TensorFlow and nothing of ours.
 
   export_lib.save_saved_model(model, settings, "E/saved_model")
-  export_lib.save_tflite(model, some_faces, "E/your_face_float32.tflite")
 """
 
 import dataclasses
-import functools
 import os
 import pathlib
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
-from ai_edge_litert import interpreter
 
-from yourface_tfds import cli, crop, faces, labels, photo_graph, train_settings
+from yourface_tfds import (
+  cli,
+  crop,
+  faces,
+  labels,
+  manifest,
+  photo_graph,
+  serving,
+  train_settings,
+)
 
 SIGNATURE = "serving_default"
-
-MAX_FLOAT32_DIFFERENCE = 1e-4
-"""Of any probability, between Keras and the float32 file."""
 
 
 class FaceModel(tf.Module):
@@ -158,13 +159,19 @@ def save_saved_model(
   model: keras.Model,
   settings: train_settings.TrainSettings,
   path: str | os.PathLike[str],
+  *,
+  check: Callable[[pathlib.Path], None] | None = None,
 ) -> None:
-  """Writes the SavedModel with its two signatures, whole or not at all.
+  """Writes the SavedModel with its three signatures, whole or not at all.
+
+  With warm-up requests for TensorFlow Serving and a manifest.
 
   Args:
     model: from `models.build_model`, float32, trained.
     settings: of its training, which say how faces are cut out.
     path: the folder to write; an older one is replaced.
+    check: called with the folder before it takes its place; where it raises,
+      nothing is left.
   """
   module = FaceModel(model, settings)
   with cli.replaced_dir(path) as folder:
@@ -177,70 +184,7 @@ def save_saved_model(
         "all_faces": module.answer_all,
       },
     )
-
-
-def save_tflite(
-  model: keras.Model, check_faces: np.ndarray, path: str | os.PathLike[str]
-) -> float:
-  """Writes the classifier as float32 TFLite with builtin operators only.
-
-  Its one signature `serving_default` takes `faces`, float32[1, S, S, 3] in
-  0..255, and returns float32[1, classes] under each head's name.
-
-  Args:
-    model: from `models.build_model`, float32, trained.
-    check_faces: uint8[images, S, S, 3], real faces on which both must agree.
-    path: the file to write.
-
-  Returns:
-    The largest probability difference from Keras on `check_faces`.
-
-  Raises:
-    ValueError: the file does not answer as the model does; none is written.
-  """
-  path = pathlib.Path(path)
-  image_size = check_faces.shape[1]
-  # Converting concrete functions of a Keras 3 model silently loses the
-  # weights; a SavedModel keeps them.
-  with tempfile.TemporaryDirectory(prefix="your_face_tflite.") as folder:
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint(
-      SIGNATURE,
-      functools.partial(model.__call__, training=False),
-      input_signature=[
-        keras.InputSpec(
-          shape=(1, image_size, image_size, 3), dtype="float32", name="faces"
-        )
-      ],
-    )
-    archive.write_out(folder, verbose=False)
-    converter = tf.lite.TFLiteConverter.from_saved_model(
-      folder, signature_keys=[SIGNATURE]
-    )
-    content = converter.convert()
-  difference = _largest_difference(content, model, check_faces)
-  if not difference <= MAX_FLOAT32_DIFFERENCE:
-    raise ValueError(
-      f"{path.name} differs from Keras by {difference:.2g}, allowed: "
-      f"{MAX_FLOAT32_DIFFERENCE:g}; nothing was written"
-    )
-  with cli.replaced_file(path) as temporary:
-    temporary.write_bytes(content)
-  return difference
-
-
-def _largest_difference(
-  content: bytes, model: keras.Model, check_faces: np.ndarray
-) -> float:
-  runtime = interpreter.Interpreter(model_content=content)
-  runner = runtime.get_signature_runner(SIGNATURE)
-  worst = 0.0
-  for face in check_faces:
-    image = face[np.newaxis].astype(np.float32)
-    expected = model(image, training=False)
-    got = runner(faces=image)
-    for head in labels.HEADS:
-      difference = np.abs(got[head] - np.asarray(expected[head])).max()
-      worst = max(worst, float(difference))
-  return worst
+    serving.warm_up(folder, settings.image_size)
+    manifest.write(folder)
+    if check:
+      check(folder)

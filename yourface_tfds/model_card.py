@@ -42,18 +42,21 @@ PRIVACY = (
 _SHOWN_GAPS = 5
 
 
-def text(report: Mapping[str, Any]) -> str:
+def text(report: Mapping[str, Any], *, beside_report: bool = True) -> str:
   """Returns the card in Markdown.
 
   Args:
     report: as from `report.make`, or report.json read back.
+    beside_report: whether report.json and report.html lie in the same folder.
   """
   splits = report["splits"]
   parts = [
     f"# Model card: {markdown.escaped(str(_setting(report, 'model')))} on "
     f"{markdown.escaped(report['dataset'])}",
     "Written from the figures of the run beside it, [report.json]"
-    "(report.json); [report.html](report.html) shows them.",
+    "(report.json); [report.html](report.html) shows them."
+    if beside_report
+    else "Written from the figures of the run that was exported.",
     "## What it is",
     markdown.bullets(_description(report)),
     "## Data",
@@ -123,6 +126,8 @@ def _weights_name(report: Mapping[str, Any]) -> str:
 
 
 def _data(data: Mapping[str, Mapping[str, int | None]]) -> str:
+  if not data:
+    return "Missing: the run was not evaluated."
   rows = [["split", "photos", "people"]]
   for split, one in data.items():
     people = one["people"]
@@ -208,8 +213,8 @@ def _calibration(report: Mapping[str, Any]) -> list[str]:
         rows.append([split, head, *cells])
   return [
     "Expected calibration error over 15 bins of confidence, before and after "
-    "one temperature a head, fitted on `validation`. The model's own "
-    "probabilities, and those of its export, are the ones before.",
+    "one temperature a head, fitted on `validation`. Exported models answer "
+    "with the probabilities after.",
     markdown.bullets(
       f"{head}: {one['text']}." for head, one in fitted["heads"].items()
     ),

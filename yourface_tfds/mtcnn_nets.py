@@ -80,7 +80,20 @@ def judge(
     [side, side],
     extrapolation_value=GRAY,
   )
-  pools = _CROP_POOLS[side]
+  return answer(crops, weights)[:-1]
+
+
+def answer(crops: tf.Tensor, weights: Sequence[np.ndarray]) -> tf.Tensor:
+  """Judges crops by R-Net or O-Net.
+
+  Args:
+    crops: float32 [n, side, side, 3], 0..255, side 24 for R-Net, 48 for O-Net.
+    weights: of that net.
+
+  Returns:
+    float32 [n, 5] or [n, 15].
+  """
+  pools = _CROP_POOLS[int(crops.shape[1])]
   maps = _features(crops, weights, pools)
   # The weights come from Caffe by way of Matlab: columns before rows.
   flat = tf.transpose(maps, [0, 2, 1, 3])
@@ -88,7 +101,7 @@ def judge(
   flat = tf.reshape(flat, [-1, kernel.shape[0]])
   flat = _prelu(tf.matmul(flat, kernel) + bias, slope)
   kernel, bias = _heads(weights[3 * len(pools) + 3 :])
-  return (tf.matmul(flat, kernel) + bias)[:-1]
+  return tf.matmul(flat, kernel) + bias
 
 
 def logit(probability: float) -> float:

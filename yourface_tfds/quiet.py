@@ -21,6 +21,7 @@ _GREETING = re.compile(
   rb"|I\d{4} .*(service\.cc|device_compiler\.h):"
   rb"|W\d{4} .*op_level_cost_estimator\.cc:.*CropAndResize"
   rb"|To enable the following instructions: "
+  rb"|INFO: Created TensorFlow Lite XNNPACK delegate|fully_quantize: "
 )
 
 
@@ -53,8 +54,9 @@ class _QuietImport(importlib.abc.MetaPathFinder):
 def without_greeting() -> Iterator[None]:
   """Holds back what goes to file descriptor 2, then lets the rest through.
 
-  Around the import of TensorFlow, around what XLA compiles first, and around
-  the first call of the detector, whose boxes its cost estimator cannot count.
+  Around the import of TensorFlow, around what XLA compiles first, around the
+  first call of the detector, whose boxes its cost estimator cannot count, and
+  around TFLite's converter and runtime.
   """
   with tempfile.TemporaryFile() as held:
     before = os.dup(2)

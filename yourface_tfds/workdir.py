@@ -14,6 +14,8 @@ import keras
 
 from yourface_tfds import built_dataset, cli, models, train_settings
 
+_DATASET = "dataset.json"
+
 
 def claim(
   dataset: built_dataset.Dataset,
@@ -50,6 +52,28 @@ def claim(
         )
   if not only_look:
     cli.write_text(path, cli.dump_json(mine))
+
+
+def remember_dataset(
+  workdir: str | os.PathLike[str], data_dir: str, config: str
+) -> None:
+  """Writes down where the dataset lies, for commands that need not be told."""
+  cli.write_text(
+    pathlib.Path(workdir) / _DATASET,
+    cli.dump_json({"data_dir": os.path.realpath(data_dir), "config": config}),
+  )
+
+
+def remembered_dataset(
+  workdir: str | os.PathLike[str],
+) -> tuple[str, str] | None:
+  """Returns data_dir and config as they were, None where nothing tells."""
+  try:
+    text = (pathlib.Path(workdir) / _DATASET).read_text(encoding="utf-8")
+    content = json.loads(text)
+    return str(content["data_dir"]), str(content["config"])
+  except (OSError, ValueError, KeyError, TypeError):
+    return None
 
 
 def load_model(

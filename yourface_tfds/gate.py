@@ -1,0 +1,211 @@
+"""The gate of the export: what passes it, and verify.json.
+
+results = gate.saved_model(folder, model, photos)   # UserError if it fails
+gate.record("E", results, on={"dataset": ..., "split": "test"})
+print(gate.table(results))
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import keras
+
+from yourface_tfds import (
+  built_dataset,
+  cli,
+  manifest,
+  parity,
+  parity_ways,
+  tflite_lib,
+)
+
+NAME = "verify.json"
+
+Photos = Callable[[], Iterable[parity.Batch]]
+"""What all are asked about, from its beginning."""
+
+Results = Mapping[str, Mapping[str, Any]]
+"""As from `parity.compare`."""
+
+SAVED_MODEL = "saved_model"
+_SIGNATURES = ("serving_default", "photos")
+_NAMES = (*_SIGNATURES, *tflite_lib.KINDS)
+
+
+def split_of(dataset: built_dataset.Dataset) -> str:
+  """Returns the split to compare on: test, or what there is instead."""
+  for split in ("test", "validation"):
+    if dataset.has_split(split):
+      return split
+  return "train"
+
+
+def ways_of_saved_model(
+  folder: str | os.PathLike[str], model: keras.Model
+) -> dict[str, parity.Way]:
+  """Returns both signatures of a SavedModel, which `model` is in."""
+  loaded = parity_ways.load(folder)
+  return {
+    "serving_default": parity_ways.serving_default(loaded),
+    "photos": parity_ways.photos(loaded, model),
+  }
+
+
+def saved_model(
+  folder: str | os.PathLike[str], model: keras.Model, photos: Photos
+) -> Results:
+  """Compares a SavedModel with its model.
+
+  Raises:
+    UserError: it differs by more than is allowed.
+  """
+  ways = ways_of_saved_model(folder, model)
+  return _judged(parity.compare(model, ways, photos()))
+
+
+def tflite(
+  path: str | os.PathLike[str], kind: str, model: keras.Model, photos: Photos
+) -> Results:
+  """Compares a .tflite file with its model.
+
+  Raises:
+    UserError: it differs by more than is allowed.
+  """
+  return _judged(
+    parity.compare(model, {kind: parity_ways.tflite(path)}, photos())
+  )
+
+
+def failures(results: Results) -> list[str]:
+  """Returns what fails, a text each."""
+  return [
+    text for figures in results.values() for text in figures.get("failures", ())
+  ]
+
+
+def _judged(results: Results) -> Results:
+  found = failures(results)
+  if found:
+    raise cli.UserError(f"{'; '.join(found)}; nothing was written")
+  return results
+
+
+def record(
+  export_dir: str | os.PathLike[str],
+  results: Results,
+  on: Mapping[str, Any],
+) -> pathlib.Path:
+  """Writes results into verify.json, beside those of other artefacts.
+
+  An artefact that was written anew since loses the older figures, by its
+  SHA-256.
+
+  Args:
+    export_dir: with the artefacts.
+    results: of some of them.
+    on: what they were compared on.
+
+  Returns:
+    The file's path.
+  """
+  folder = pathlib.Path(export_dir)
+  path = folder / NAME
+  ways = {
+    name: figures
+    for name, figures in read(folder)["ways"].items()
+    if name not in _NAMES or figures.get("sha256") == _digest(folder, name)
+  }
+  for name, figures in results.items():
+    extra = {"on": dict(on)}
+    if name != parity.KERAS:
+      extra |= {
+        "file": _path(folder, name).name,
+        "bytes": _bytes(_path(folder, name)),
+        "sha256": _digest(folder, name),
+      }
+    ways[name] = {**figures, **extra}
+  content = {
+    "passed": not failures(ways),
+    "limits": {"difference": parity.LIMITS, "accuracy_lost": parity.MAX_LOST},
+    "ways": ways,
+  }
+  cli.write_text(path, cli.dump_json(content))
+  return path
+
+
+def read(export_dir: str | os.PathLike[str]) -> dict[str, Any]:
+  """Returns what verify.json holds; no ways where there is none of ours."""
+  path = pathlib.Path(export_dir) / NAME
+  try:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if all(isinstance(one, dict) for one in content["ways"].values()):
+      return content
+  except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    pass  # It is written anew.
+  return {"ways": {}}
+
+
+def _path(folder: pathlib.Path, name: str) -> pathlib.Path:
+  if name in _SIGNATURES:
+    return folder / SAVED_MODEL
+  return folder / tflite_lib.file_name(name)
+
+
+def _digest(folder: pathlib.Path, name: str) -> str | None:
+  """Returns the SHA-256 of a file; of a folder, that of its manifest."""
+  path = _path(folder, name)
+  if path.is_dir():
+    path = path / manifest.NAME
+  if not path.is_file():
+    return None
+  return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _bytes(path: pathlib.Path) -> int:
+  files = path.rglob("*") if path.is_dir() else (path,)
+  return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def table(results: Results) -> str:
+  """Returns results as lines for people to read."""
+  lines = [
+    f"{'':<16}{'head':<11}{'largest':>9}{'same':>8}{'accuracy':>10}"
+    f"{'95 % interval':>17}{'lost':>7}{'images':>8}",
+    f"{'':<16}{'':<11}{'differ.':>9}{'answer':>8}",
+  ]
+  for name, figures in results.items():
+    shown = name
+    for head, values in figures["heads"].items():
+      low_high = values["interval_95"]
+      interval = "{:.3f} to {:.3f}".format(*low_high) if low_high else "-"
+      lines.append(
+        f"{shown:<16}{head:<11}{_cell(values.get('max_difference'), '.1e'):>9}"
+        f"{_cell(values.get('agreement'), '.4f'):>8}"
+        f"{_cell(values['accuracy'], '.3f'):>10}{interval:>17}"
+        f"{_cell(values.get('accuracy_lost'), '.3f'):>7}"
+        f"{figures['images']:>8,}"
+      )
+      shown = ""
+  return "\n".join(lines)
+
+
+def sizes_and_latency(ways: Results) -> str:
+  """Returns size and milliseconds of each way as lines for people to read."""
+  lines = [f"{'':<16}{'size':>12}{'ms, 1 thread':>14}{'2 threads':>11}"]
+  for name, figures in ways.items():
+    size = figures.get("bytes")
+    shown = "-" if size is None else f"{size / 1024:,.0f} KB"
+    times = figures.get("latency_ms", {})
+    lines.append(
+      f"{name:<16}{shown:>12}{_cell(times.get('1'), '.2f'):>14}"
+      f"{_cell(times.get('2'), '.2f'):>11}"
+    )
+  return "\n".join(lines)
+
+
+def _cell(value: float | None, spec: str) -> str:
+  return "-" if value is None else format(value, spec)

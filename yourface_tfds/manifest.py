@@ -1,0 +1,99 @@
+"""What a SavedModel folder holds, file by file, so that a changed one is seen.
+
+A SavedModel is a program: loading and calling it runs whatever operations it
+was saved with, reading and writing files among them. `write` lists the SHA-256
+of each file in `manifest.json` at export; `check` refuses a folder without that
+list, or with other files than it names. It tells damage and mix-ups from what
+was exported, not a forger from us: who can write the folder can write the list.
+
+  manifest.write("E/saved_model")
+  manifest.check("E/saved_model")
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+
+from yourface_tfds import cli
+
+NAME = "manifest.json"
+
+_FORMAT = 1
+_WARNING = (
+  "a SavedModel is a program that can read and write your files; if you know "
+  "where it comes from, add --trust"
+)
+
+
+def write(folder: str | os.PathLike[str]) -> None:
+  """Writes the manifest of a folder into it.
+
+  Args:
+    folder: of a SavedModel; an older manifest is replaced.
+  """
+  folder = pathlib.Path(folder)
+  files = {name: _digest(folder / name) for name in _files(folder)}
+  content = cli.dump_json({"format": _FORMAT, "sha256": files})
+  cli.write_text(folder / NAME, content + "\n")
+
+
+def check(folder: str | os.PathLike[str], *, trust: bool = False) -> None:
+  """Compares a folder with its manifest.
+
+  Args:
+    folder: of a SavedModel.
+    trust: whether it is loaded whatever it holds.
+
+  Raises:
+    UserError: there is no manifest, it cannot be read, or the files are not
+      those that it lists.
+  """
+  if trust:
+    return
+  folder = pathlib.Path(folder)
+  if not folder.is_dir():
+    raise cli.UserError(
+      f"--model: {folder} is no folder, allowed: one that "
+      "export.export_saved_model wrote"
+    )
+  try:
+    listed = json.loads((folder / NAME).read_text(encoding="utf-8"))["sha256"]
+    listed = {str(name): str(digest) for name, digest in listed.items()}
+  except FileNotFoundError:
+    raise cli.UserError(
+      f"--model: {folder} has no {NAME}; {_WARNING}"
+    ) from None
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise cli.UserError(
+      f"--model: {folder / NAME} is not as export wrote it; {_WARNING}"
+    ) from error
+  found = set(_files(folder))
+  for name in sorted(found ^ set(listed)):
+    state = "is not in" if name in found else "is missing, but in"
+    raise cli.UserError(
+      f"--model: {folder / name} {state} its {NAME}; {_WARNING}"
+    )
+  for name in sorted(found):
+    if _digest(folder / name) != listed[name]:
+      raise cli.UserError(
+        f"--model: {folder / name} is not the file that was exported, its "
+        f"SHA-256 differs from {NAME}; export again, or: {_WARNING}"
+      )
+
+
+def _files(folder: pathlib.Path) -> list[str]:
+  """Returns the files below a folder but the manifest, links as files."""
+  return sorted(
+    path.relative_to(folder).as_posix()
+    for path in folder.rglob("*")
+    if (path.is_symlink() or not path.is_dir()) and path != folder / NAME
+  )
+
+
+def _digest(path: pathlib.Path) -> str:
+  digest = hashlib.sha256()
+  with path.open("rb") as file:
+    while chunk := file.read(1 << 20):
+      digest.update(chunk)
+  return digest.hexdigest()
