@@ -5,10 +5,10 @@ decode, first frame of an animation, EXIF orientation of JPEG, transparency on
 white, large JPEGs at a half, a quarter or an eighth. A photo that fails fills
 its own error; the others are decoded.
 
-  files = photo_decode.examine(encoded)
-  shrink = photo_decode.shrinking(files, long_side=480)
-  decoded, errors = photo_decode.decode_all(files, shrink)
-  photo = photo_decode.parse(decoded[0], files.headers.orientation[0])
+  seen = photo_decode.decode_for(encoded, long_side=480)
+  photo = photo_decode.parse(
+    seen.pixels[0], seen.files.headers.orientation[0]
+  )
 """
 
 import functools
@@ -56,6 +56,34 @@ class Files(NamedTuple):
   def is_jpeg(self) -> tf.Tensor:
     """Returns bool[B]."""
     return tf.equal(tf.strings.substr(self.encoded, 0, 2), b"\xff\xd8")
+
+
+class Decoded(NamedTuple):
+  """Photos as far as somebody needed them, one row each.
+
+  Attributes:
+    files: what they were decoded from.
+    shrink: int64[B], by how much they were decoded smaller.
+    pixels: string[B], see `decode_all`.
+    errors: string[B], "" when fine.
+  """
+
+  files: Files
+  shrink: tf.Tensor
+  pixels: tf.Tensor
+  errors: tf.Tensor
+
+
+def decode_for(encoded: tf.Tensor, long_side: int) -> Decoded:
+  """Decodes photos to at least so many pixels, if they have them.
+
+  Args:
+    encoded: string[B], the bytes of any files, at least one.
+    long_side: pixels of the longer side that are enough.
+  """
+  files = examine(encoded)
+  shrink = shrinking(files, long_side)
+  return Decoded(files, shrink, *decode_all(files, shrink))
 
 
 def take(files: Files, rows: tf.Tensor) -> Files:

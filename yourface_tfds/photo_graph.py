@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from yourface_tfds import crop, faces, mtcnn, photo_decode
+from yourface_tfds import crop, faces, photo_decode
 
 NO_FACE = "no_face: no face was found"
 
@@ -36,22 +36,6 @@ class Faces(NamedTuple):
   crops: tf.Tensor
 
 
-class _Seen(NamedTuple):
-  """Photos that are decoded as far as the detector needs them.
-
-  Attributes:
-    files: what they were decoded from.
-    shrink: int64[B], by how much they were decoded smaller.
-    decoded: string[B], see `photo_decode.decode_all`.
-    errors: string[B], "" when fine.
-  """
-
-  files: photo_decode.Files
-  shrink: tf.Tensor
-  decoded: tf.Tensor
-  errors: tf.Tensor
-
-
 class _Fitted(NamedTuple):
   """Faces in pixels of the fitted photo they were found in.
 
@@ -62,6 +46,7 @@ class _Fitted(NamedTuple):
     boxes: float32[n, 4].
     landmarks: float32[n, 5, 2].
     scores: float32[n].
+    crops: uint8[n, S, S, 3], cut from the photo as it was decoded.
   """
 
   photo: tf.Tensor
@@ -70,6 +55,7 @@ class _Fitted(NamedTuple):
   boxes: tf.Tensor
   landmarks: tf.Tensor
   scores: tf.Tensor
+  crops: tf.Tensor
 
 
 def find_main(
@@ -91,47 +77,17 @@ def find_main(
   encoded = tf.cond(
     tf.equal(wanted, 0), lambda: tf.fill([1], ""), lambda: encoded
   )
-  seen = _see(finder, encoded)
-
-  def look(
-    decoded: tf.Tensor, orientation: tf.Tensor
-  ) -> tuple[mtcnn.MainFaces, tf.Tensor, tf.Tensor]:
-    # One at a time: a photo padded for another would be found a little
-    # elsewhere, since the pyramid's sides are rounded.
-    photo = photo_decode.parse(decoded, orientation)
-    image, size = finder.fit(photo)
-    main = finder.locate(image[tf.newaxis], size[tf.newaxis])
-    main = mtcnn.MainFaces(*(values[0] for values in main))
-    return main, tf.shape(photo)[:2], size
-
-  one = mtcnn.MainFaces(
-    found=tf.TensorSpec([], tf.bool),
-    boxes=tf.TensorSpec([4], tf.float32),
-    scores=tf.TensorSpec([], tf.float32),
-    landmarks=tf.TensorSpec([5, 2], tf.float32),
-    count=tf.TensorSpec([], tf.int64),
-    area_ratio=tf.TensorSpec([], tf.float32),
-  )
-  two = tf.TensorSpec([2], tf.int32)
-  main, shapes, sizes = tf.map_fn(
-    lambda row: look(*row),
-    (seen.decoded, seen.files.headers.orientation),
-    fn_output_signature=(one, two, two),
-    parallel_iterations=2,
-  )
-  rows = tf.where(main.found & tf.equal(seen.errors, ""))[:, 0]
-  fitted = _Fitted(
-    rows,
-    *(tf.gather(values, rows) for values in (shapes, sizes)),
-    *(tf.gather(v, rows) for v in (main.boxes, main.landmarks, main.scores)),
-  )
-  found, fine = _cut(finder, seen, fitted)
-  errors = tf.where(
-    tf.equal(seen.errors, "") & ~main.found, NO_FACE, seen.errors
-  )
-  broken = tf.boolean_mask(rows, ~fine)[:, tf.newaxis]
+  size = finder.detector.settings.input_size
+  seen = photo_decode.decode_for(encoded, size)
+  every, counts = _main_faces(finder, seen)
+  rows = tf.where((counts > 0) & tf.equal(seen.errors, ""))[:, 0]
+  fitted = _Fitted(*(tf.gather(values, rows) for values in every))
+  found, fine = _finish(finder, seen, fitted)
+  errors = tf.where(tf.equal(seen.errors, ""), NO_FACE, seen.errors)
   errors = tf.tensor_scatter_nd_update(
-    errors, broken, tf.fill(tf.shape(broken)[:1], photo_decode.UNREADABLE)
+    errors,
+    rows[:, tf.newaxis],
+    tf.where(fine, "", photo_decode.UNREADABLE),
   )
   batch = tf.shape(encoded, tf.int64)[:1]
   spread = Faces(
@@ -146,8 +102,46 @@ def find_main(
   )
   return (
     Faces(*(values[:wanted] for values in spread)),
-    tf.where(tf.equal(errors, ""), main.count, 0)[:wanted],
+    tf.where(tf.equal(errors, ""), counts, 0)[:wanted],
     errors[:wanted],
+  )
+
+
+def _main_faces(
+  finder: faces.FaceFinder, seen: photo_decode.Decoded
+) -> tuple[_Fitted, tf.Tensor]:
+  """Returns a row for each photo, and int64[B], how many faces it has."""
+
+  def look(
+    row: tf.Tensor, decoded: tf.Tensor, orientation: tf.Tensor
+  ) -> tuple[_Fitted, tf.Tensor]:
+    # One at a time: a photo padded for another would be found a little
+    # elsewhere, since the pyramid's sides are rounded.
+    photo = photo_decode.parse(decoded, orientation)
+    image, size = finder.fit(photo)
+    main = finder.locate(image[tf.newaxis], size[tf.newaxis])
+    box, landmarks = main.boxes[0], main.landmarks[0]
+    crop, _, _ = finder.cut(photo, size, box, landmarks)
+    shape = tf.shape(photo)[:2]
+    fitted = _Fitted(row, shape, size, box, landmarks, main.scores[0], crop)
+    return fitted, main.count[0]
+
+  side = finder.crop_settings.image_size
+  one = _Fitted(
+    photo=tf.TensorSpec([], tf.int64),
+    shapes=tf.TensorSpec([2], tf.int32),
+    sizes=tf.TensorSpec([2], tf.int32),
+    boxes=tf.TensorSpec([4], tf.float32),
+    landmarks=tf.TensorSpec([5, 2], tf.float32),
+    scores=tf.TensorSpec([], tf.float32),
+    crops=tf.TensorSpec([side, side, 3], tf.uint8),
+  )
+  rows = tf.range(tf.size(seen.pixels, tf.int64))
+  return tf.map_fn(
+    lambda row: look(*row),
+    (rows, seen.pixels, seen.files.headers.orientation),
+    fn_output_signature=(one, tf.TensorSpec([], tf.int64)),
+    parallel_iterations=2,
   )
 
 
@@ -164,10 +158,11 @@ def find_all(
     One row a face; string[], what is wrong with the photo, "" where there is a
     face.
   """
-  seen = _see(finder, encoded[tf.newaxis])
+  long_side = finder.detector.settings.input_size
+  seen = photo_decode.decode_for(encoded[tf.newaxis], long_side)
   orientation = seen.files.headers.orientation
-  pixels = photo_decode.parse(seen.decoded[0], orientation[0])
-  image, size = finder.fit(pixels)
+  photo = photo_decode.parse(seen.pixels[0], orientation[0])
+  image, size = finder.fit(photo)
   every = finder.detector.detect(image[tf.newaxis], size[tf.newaxis])
   kept = (every.scores >= finder.min_score) & tf.equal(seen.errors[0], "")
   rows = tf.where(kept)[:, 0]
@@ -177,54 +172,45 @@ def find_all(
   )
   shapes, sizes = (
     tf.repeat(shape[tf.newaxis], tf.size(rows), 0)
-    for shape in (tf.shape(pixels)[:2], size)
+    for shape in (tf.shape(photo)[:2], size)
   )
-  photo = tf.zeros_like(rows)
-  fitted = _Fitted(photo, shapes, sizes, boxes, landmarks, scores)
-  found, fine = _cut(finder, seen, fitted)
-  rows = tf.where(fine)[:, 0]
-  found = Faces(*(tf.gather(values, rows) for values in found))
+  side = finder.crop_settings.image_size
+  crops = tf.map_fn(
+    lambda row: finder.cut(photo, size, *row)[0],
+    (boxes, landmarks),
+    fn_output_signature=tf.TensorSpec([side, side, 3], tf.uint8),
+    parallel_iterations=2,
+  )
+  fitted = _Fitted(
+    tf.zeros_like(rows), shapes, sizes, boxes, landmarks, scores, crops
+  )
+  found, fine = _finish(finder, seen, fitted)
   wrong = tf.where(tf.reduce_all(fine), NO_FACE, photo_decode.UNREADABLE)
   wrong = tf.where(tf.equal(seen.errors[0], ""), wrong, seen.errors[0])
+  rows = tf.where(fine)[:, 0]
+  found = Faces(*(tf.gather(values, rows) for values in found))
   return found, tf.where(tf.size(rows) > 0, "", wrong)
 
 
-def _see(finder: faces.FaceFinder, encoded: tf.Tensor) -> _Seen:
-  files = photo_decode.examine(encoded)
-  size = finder.detector.settings.input_size
-  shrink = photo_decode.shrinking(files, size)
-  return _Seen(files, shrink, *photo_decode.decode_all(files, shrink))
-
-
-def _cut(
-  finder: faces.FaceFinder, seen: _Seen, fitted: _Fitted
+def _finish(
+  finder: faces.FaceFinder, seen: photo_decode.Decoded, fitted: _Fitted
 ) -> tuple[Faces, tf.Tensor]:
-  """Cuts faces out, as many as there are.
+  """Cuts anew what needs more pixels, and brings all to 0..1.
+
+  A JPEG of twice the detector's size or more was decoded smaller. A face that
+  is small in it shows more at a larger size: the build's choice too.
 
   Returns:
-    One row a face, and bool[n]: whether its photo could be decoded once more,
-    where the face is so small in it that the crop needs more pixels.
+    One row a face, and bool[n]: whether its photo could be decoded again, where
+    that was needed.
   """
-  decoded = _fine_enough(finder, seen, fitted)
-  fine = tf.not_equal(decoded, "")
-  side = finder.crop_settings.image_size
-
-  def cut(
-    photo: tf.Tensor, orientation: tf.Tensor, *where: tf.Tensor
-  ) -> tf.Tensor:
-    return finder.cut(photo_decode.parse(photo, orientation), *where)[0]
-
-  crops = tf.map_fn(
-    lambda row: cut(*row),
-    (
-      tf.where(fine, decoded, photo_decode.BLACK_PIXEL),
-      tf.gather(seen.files.headers.orientation, fitted.photo),
-      fitted.sizes,
-      fitted.boxes,
-      fitted.landmarks,
-    ),
-    fn_output_signature=tf.TensorSpec([side, side, 3], tf.uint8),
-    parallel_iterations=2,
+  rows, wanted = _too_coarse(finder, seen, fitted)
+  fine = tf.ones_like(fitted.photo, tf.bool)
+  crops, fine = tf.cond(
+    # Even a dataset of nothing takes time to set up.
+    tf.size(rows) > 0,
+    lambda: _cut_anew(finder, seen, fitted, rows, wanted),
+    lambda: (fitted.crops, fine),
   )
   sizes = tf.cast(fitted.sizes, tf.float32)
   return Faces(
@@ -235,16 +221,14 @@ def _cut(
   ), fine
 
 
-def _fine_enough(
-  finder: faces.FaceFinder, seen: _Seen, fitted: _Fitted
-) -> tf.Tensor:
-  """Returns for each face its photo with no fewer pixels than a crop can show.
-
-  Mostly the one that the detector saw. Decoded once more, larger, is a JPEG of
-  twice the detector's size with a small face: the build's choice too.
+def _too_coarse(
+  finder: faces.FaceFinder, seen: photo_decode.Decoded, fitted: _Fitted
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns faces whose crop can show more than was decoded.
 
   Returns:
-    string[n], as of `photo_decode.decode_all`; "" where that failed.
+    int64[k], their rows; int64[k], how many pixels the longer side of each
+    photo needs.
   """
   shrink = tf.gather(seen.shrink, fitted.photo)
   # What is not shrunk is as large as it was decoded; a frame of an animation
@@ -258,22 +242,51 @@ def _fine_enough(
   longest = tf.cast(tf.reduce_max(full, 1), tf.float32)
   wanted = tf.math.ceil(longest * settings.image_size / sides)
   have = tf.math.ceil(longest / tf.cast(shrink, tf.float32))
-  again = tf.where((shrink > 1) & (have < wanted))[:, 0]
-  decoded = tf.gather(seen.decoded, fitted.photo)
+  rows = tf.where((shrink > 1) & (have < wanted))[:, 0]
+  return rows, tf.cast(tf.gather(wanted, rows), tf.int64)
 
-  def with_finer() -> tf.Tensor:
-    photo = tf.gather(fitted.photo, again)
-    files = photo_decode.take(seen.files, photo)
-    needed = tf.cast(tf.gather(wanted, again), tf.int64)
-    finer = photo_decode.shrinking(files, needed)
-    # Several faces of one photo mostly ask for the same.
-    keys, place = tf.unique(photo * _KEY + finer)
-    files = photo_decode.take(seen.files, keys // _KEY)
-    larger, errors = photo_decode.decode_all(files, keys % _KEY)
-    larger = tf.where(tf.equal(errors, ""), larger, "")
-    return tf.tensor_scatter_nd_update(
-      decoded, again[:, tf.newaxis], tf.gather(larger, place)
-    )
 
-  # Even a dataset of nothing takes time to set up.
-  return tf.cond(tf.size(again) > 0, with_finer, lambda: decoded)
+def _cut_anew(
+  finder: faces.FaceFinder,
+  seen: photo_decode.Decoded,
+  fitted: _Fitted,
+  rows: tf.Tensor,
+  wanted: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns all crops, those of some rows from their photos at a larger size.
+
+  Returns:
+    uint8[n, S, S, 3]; bool[n], false where decoding failed.
+  """
+  photo = tf.gather(fitted.photo, rows)
+  shrink = photo_decode.shrinking(photo_decode.take(seen.files, photo), wanted)
+  # Several faces of one photo mostly ask for the same.
+  keys, place = tf.unique(photo * _KEY + shrink)
+  files = photo_decode.take(seen.files, keys // _KEY)
+  decoded, errors = photo_decode.decode_all(files, keys % _KEY)
+
+  def cut(place: tf.Tensor, *where: tf.Tensor) -> tf.Tensor:
+    orientation = files.headers.orientation[place]
+    larger = photo_decode.parse(decoded[place], orientation)
+    return finder.cut(larger, *where)[0]
+
+  side = finder.crop_settings.image_size
+  crops = tf.map_fn(
+    lambda row: cut(*row),
+    (
+      place,
+      *(
+        tf.gather(values, rows)
+        for values in (fitted.sizes, fitted.boxes, fitted.landmarks)
+      ),
+    ),
+    fn_output_signature=tf.TensorSpec([side, side, 3], tf.uint8),
+    parallel_iterations=2,
+  )
+  fine = tf.ones_like(fitted.photo, tf.bool)
+  return (
+    tf.tensor_scatter_nd_update(fitted.crops, rows[:, tf.newaxis], crops),
+    tf.tensor_scatter_nd_update(
+      fine, rows[:, tf.newaxis], tf.equal(tf.gather(errors, place), "")
+    ),
+  )
