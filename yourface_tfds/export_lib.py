@@ -7,6 +7,7 @@ the words. It needs TensorFlow and nothing of ours.
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -42,7 +43,11 @@ class FaceModel(tf.Module):
     self, model: keras.Model, settings: train_settings.TrainSettings
   ) -> None:
     super().__init__(name="your_face")
-    self._model = model
+    # TensorFlow must see plain variables only. Of Keras' own it restores copies
+    # that the graph does not read; tf.saved_model.load puts that right, but in
+    # TensorFlow Serving, C and saved_model_cli the variables would be missing.
+    self._model = functools.partial(model)
+    self._weights = [variable.value for variable in model.variables]
     image_size = settings.image_size
     self._finder = faces.FaceFinder(
       crop.CropSettings(image_size=image_size, margin=settings.margin),
