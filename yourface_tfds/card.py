@@ -43,7 +43,8 @@ class Answer:
   Attributes:
     sentence_ko: the words of the card in Korean.
     sentence_en: the same in English.
-    probabilities: head of `labels.HEADS` -> float[classes], 0..1.
+    probabilities: head -> float[classes], 0..1.
+    heads: head -> vocabulary; None: `labels.HEADS`.
     animal: class whose drawing stands beside the face; None: the likeliest of
       `face_type`, or of the last head where there is none of that name.
   """
@@ -51,17 +52,24 @@ class Answer:
   sentence_ko: str
   sentence_en: str
   probabilities: Mapping[str, Sequence[float]]
+  heads: Mapping[str, labels.Head] | None = None
   animal: str | None = None
+
+  @property
+  def vocabularies(self) -> Mapping[str, labels.Head]:
+    """Returns the words of the heads."""
+    return labels.HEADS if self.heads is None else self.heads
 
   def __post_init__(self) -> None:
     if not self.probabilities:
       raise ValueError("Got no probabilities; a card needs one head or more.")
     for head, row in self.probabilities.items():
-      count = len(labels.HEADS[head].names) if head in labels.HEADS else 0
+      known = self.vocabularies.get(head)
+      count = len(known.names) if known else 0
       if len(row) != count or not count:
         raise ValueError(
           f"Got {len(row)} probabilities for {head!r}, which has {count} "
-          "classes in labels.HEADS."
+          "classes."
         )
       if not all(0 <= value <= 1.001 for value in row):
         raise ValueError(
@@ -108,7 +116,9 @@ def draw(face: np.ndarray, answer: Answer, language: str = "ko") -> Image.Image:
     color="ink",
     bold=True,
   )
-  card_bars.draw(picture, answer.probabilities, language, _BARS)
+  card_bars.draw(
+    picture, answer.probabilities, answer.vocabularies, language, _BARS
+  )
   paint.write(
     picture,
     _FOOTER[language],
@@ -142,7 +152,7 @@ def _draw_face(picture: Image.Image, face: np.ndarray) -> None:
 def _draw_animal(picture: Image.Image, answer: Answer, language: str) -> None:
   """Draws the animal, and below it what it is called and how likely it is."""
   head = _LEAD if _LEAD in answer.probabilities else [*answer.probabilities][-1]
-  vocabulary, row = labels.HEADS[head], answer.probabilities[head]
+  vocabulary, row = answer.vocabularies[head], answer.probabilities[head]
   best = int(np.argmax(row))
   if answer.animal in vocabulary.names:
     best = vocabulary.names.index(answer.animal)

@@ -1,6 +1,6 @@
 """The bars of the card: the likeliest classes of each head, and the rest.
 
-  card_bars.draw(picture, answer.probabilities, "ko", (64, 872, 1016, 1262))
+  card_bars.draw(picture, probabilities, heads, "ko", (64, 872, 1016, 1262))
 
 A head with many classes gets a bar for each of the likeliest, and one hollow
 bar with the sum of all others: eleven bars of equal weight would hide both.
@@ -61,6 +61,7 @@ def title(head: str, language: str) -> str:
 def draw(
   picture: Image.Image,
   probabilities: Mapping[str, Sequence[float]],
+  heads: Mapping[str, labels.Head],
   language: str,
   box: paint.Box,
 ) -> None:
@@ -68,7 +69,8 @@ def draw(
 
   Args:
     picture: RGB, painted on.
-    probabilities: head of `labels.HEADS` -> float[classes], 0..1.
+    probabilities: head -> float[classes], 0..1.
+    heads: head -> vocabulary.
     language: "ko" or "en".
     box: where.
   """
@@ -77,7 +79,8 @@ def draw(
   for most in range(_MOST_ROWS, 0, -1):
     blocks = [
       _Block(
-        title=title(head, language), rows=_rows(head, values, language, most)
+        title=title(head, language),
+        rows=_rows(heads[head], values, language, most),
       )
       for head, values in probabilities.items()
     ]
@@ -95,10 +98,9 @@ def draw(
 
 
 def _rows(
-  head: str, values: Sequence[float], language: str, most: int
+  vocabulary: labels.Head, values: Sequence[float], language: str, most: int
 ) -> list[_Row]:
   """Returns the likeliest classes, and one row for all the others."""
-  vocabulary = labels.HEADS[head]
   words = vocabulary.korean if language == "ko" else vocabulary.names
   order = np.argsort(-np.asarray(values, np.float64), kind="stable").tolist()
   # One class left over is shown by its name, in the row it would take anyway.

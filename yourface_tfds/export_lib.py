@@ -29,6 +29,9 @@ from yourface_tfds import (
 
 SIGNATURE = "serving_default"
 
+WORDS = "assets.extra/labels.json"
+"""Where a SavedModel holds `labels_json`: its graph has sentences only."""
+
 
 class FaceModel(tf.Module):
   """Classifies faces and photos; its functions become the signatures.
@@ -190,6 +193,7 @@ def save_saved_model(
       },
     )
     serving.warm_up(folder, settings.image_size)
+    (folder / WORDS).write_text(labels_json(settings), encoding="utf-8")
     manifest.write(folder)
     if check:
       check(folder)

@@ -1,134 +1,284 @@
-"""Answers for photo files from an exported SavedModel, and their pictures."""
+"""Answers for photos from an exported model, and their pictures.
+
+  model = predict_lib.load("E/saved_model")      # or E/your_face_int8.tflite
+  (prediction,) = model.predict([photo_bytes])   # of the main face
+  faces = model.all_faces(photo_bytes)           # of each, the largest first
+  predict_lib.draw_card(photo_bytes, faces[0]).save("card.png")
+  predict_lib.draw_annotated(photo_bytes, faces).save("photo.png")
+
+A SavedModel answers by itself. Of a .tflite file, which only classifies, faces
+are found and cut out here by the code that is in a SavedModel, with the
+settings and the words in the file.
+"""
 
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from yourface_tfds import card, cli, labels, photos
+from yourface_tfds import (
+  annotate,
+  card,
+  crop,
+  labels,
+  photo_decode,
+  photos,
+  predict_models,
+)
 
-BATCH_SIZE = 16
+CARD_FACE_SIZE = 640
+"""Side of the face that is cut out for a card, pixels: it shows 508 of them."""
+
+_LEAD = "face_type"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Prediction:
-  """What the model said of one file.
+  """What a model said of one face, or why it said nothing.
 
   Attributes:
-    path: as given.
-    error: "" when fine, else what is wrong with the photo; the rest is empty.
-    sentence_ko, sentence_en: the answer in words.
+    error: "" when fine, else what is wrong with the photo; only `heads` is
+      given then.
+    sentence_ko: the answer in Korean words.
+    sentence_en: the same in English.
     box: y_min, x_min, y_max, x_max, 0..1 of the upright photo.
     score: the detector's confidence, 0..1.
     faces: how many faces the photo shows.
-    probabilities: head -> probability of each class.
+    landmarks: y, x of five points, 0..1 of the upright photo, as of
+      `photo_graph.Faces`; none from `Model.predict`.
+    probabilities: head -> probability of each class, 0..1.
+    heads: the model's vocabularies.
   """
 
-  path: str
   error: str = ""
   sentence_ko: str = ""
   sentence_en: str = ""
   box: tuple[float, ...] = ()
   score: float = 0.0
   faces: int = 0
-  probabilities: dict[str, list[float]] = dataclasses.field(
+  landmarks: tuple[tuple[float, float], ...] = ()
+  probabilities: Mapping[str, Sequence[float]] = dataclasses.field(
     default_factory=dict
   )
+  heads: Mapping[str, labels.Head] = dataclasses.field(repr=False)
+
+  def sentence(self, language: str) -> str:
+    """Returns the answer in words: "ko" or "en"."""
+    return self.sentence_ko if language == "ko" else self.sentence_en
+
+  def best(self, language: str = "en") -> dict[str, str]:
+    """Returns head -> the word of its likeliest class; "en": its name."""
+    words = {}
+    for head, row in self.probabilities.items():
+      classes = self.heads[head]
+      spoken = classes.korean if language == "ko" else classes.names
+      words[head] = spoken[int(np.argmax(row))]
+    return words
 
   def as_json(self) -> dict[str, Any]:
     """Returns the answer for JSON, classes by name."""
     if self.error:
-      return {"path": self.path, "error": self.error}
-    values = dataclasses.asdict(self)
-    del values["error"]
-    values["probabilities"] = {
-      head: dict(zip(labels.HEADS[head].names, row, strict=True))
-      for head, row in self.probabilities.items()
+      return {"error": self.error}
+    return {
+      "sentence_ko": self.sentence_ko,
+      "sentence_en": self.sentence_en,
+      "box": list(self.box),
+      "score": self.score,
+      "faces": self.faces,
+      "landmarks": [list(point) for point in self.landmarks],
+      "probabilities": {
+        head: dict(zip(self.heads[head].names, row, strict=True))
+        for head, row in self.probabilities.items()
+      },
     }
-    return values
 
 
-def load(path: str | os.PathLike[str]) -> Any:
-  """Loads the `photos` signature of a SavedModel.
+class Model:
+  """An exported model. Its methods may be called from several threads.
 
-  Raises:
-    UserError: `path` is no SavedModel, or none of ours.
+  Attributes:
+    heads: head -> vocabulary, in the order of the probabilities.
   """
-  path = os.fspath(path)
-  try:
-    model = tf.saved_model.load(path)
-  except (OSError, ValueError) as error:
-    raise cli.UserError(
-      f"--model: no SavedModel in {path!r}; export one with: python -m "
-      "export.export_saved_model --workdir=W --output_dir=E"
-    ) from error
-  if "photos" not in model.signatures:
-    raise cli.UserError(
-      f"--model: {path} has no signature `photos`, only "
-      f"{', '.join(model.signatures) or 'none'}; export it with "
-      "export.export_saved_model"
+
+  def __init__(self, runtime: predict_models.Runtime) -> None:
+    self._runtime = runtime
+    self.heads: Mapping[str, labels.Head] = runtime.heads
+
+  def predict(self, contents: Sequence[bytes]) -> list[Prediction]:
+    """Answers for the main face of each photo.
+
+    Args:
+      contents: the bytes of photo files.
+
+    Returns:
+      One row a photo, with an `error` where it cannot be read or has no face.
+    """
+    if not contents:
+      return []
+    outputs = self._runtime.main(contents)
+    return [self._prediction(outputs, i) for i in range(len(contents))]
+
+  def all_faces(self, content: bytes) -> list[Prediction]:
+    """Answers for every face of one photo, the largest first: one or more.
+
+    Args:
+      content: the bytes of a photo file.
+
+    Raises:
+      RejectedError: the photo cannot be read or has no face.
+    """
+    outputs = self._runtime.every(content)
+    error = outputs.pop("error").item().decode("utf-8")
+    if error:
+      status, _, detail = error.partition(": ")
+      raise photos.RejectedError(status, detail)
+    count = len(outputs["box"])
+    outputs["faces"] = np.full(count, count)
+    return [self._prediction(outputs, i) for i in range(count)]
+
+  def _prediction(
+    self, outputs: Mapping[str, np.ndarray], i: int
+  ) -> Prediction:
+    if "error" in outputs and outputs["error"][i]:
+      error = outputs["error"][i].decode("utf-8")
+      return Prediction(error=error, heads=self.heads)
+    landmarks = (
+      outputs["landmarks"][i].tolist() if "landmarks" in outputs else ()
     )
-  signature = model.signatures["photos"]
-  # A signature does not keep alive the model it belongs to.
-  signature.model = model
-  return signature
+    return Prediction(
+      sentence_ko=outputs["sentence_ko"][i].decode("utf-8"),
+      sentence_en=outputs["sentence_en"][i].decode("utf-8"),
+      box=tuple(outputs["box"][i].tolist()),
+      score=float(outputs["score"][i]),
+      faces=int(outputs["faces"][i]),
+      landmarks=tuple((y, x) for y, x in landmarks),
+      probabilities={head: outputs[head][i].tolist() for head in self.heads},
+      heads=self.heads,
+    )
 
 
-def predict(signature: Any, paths: Sequence[str]) -> Iterator[Prediction]:
-  """Yields the answer for each photo file, in order.
+def load(path: str | os.PathLike[str], *, trust: bool = False) -> Model:
+  """Loads an exported model.
 
   Args:
-    signature: from `load`.
-    paths: files; one that cannot be read gets an error of its own.
+    path: the folder of a SavedModel, whose words are in the labels.json beside
+      it or in it, or else in `labels`; or a .tflite file.
+    trust: whether a SavedModel is loaded whose files are not those that its
+      manifest names. It is a program: see `manifest`.
+
+  Raises:
+    UserError: there is no model, it is none of ours, or it is not trusted.
   """
-  for start in range(0, len(paths), BATCH_SIZE):
-    part = paths[start : start + BATCH_SIZE]
-    contents, problems = [], []
-    for path in part:
-      try:
-        contents.append(pathlib.Path(path).read_bytes())
-        problems.append("")
-      except OSError as error:
-        contents.append(b"")
-        problems.append(f"unreadable: {error.strerror}")
-    outputs = {
-      name: value.numpy()
-      for name, value in signature(tf.constant(contents)).items()
-    }
-    for i, path in enumerate(part):
-      yield _prediction(path, problems[i], outputs, i)
+  path = pathlib.Path(path)
+  if path.suffix == ".tflite" or path.is_file():
+    return Model(predict_models.Tflite(path))
+  return Model(predict_models.SavedModel(path, trust=trust))
 
 
-def _prediction(
-  path: str, problem: str, outputs: dict[str, np.ndarray], i: int
-) -> Prediction:
-  error = problem or outputs["error"][i].decode("utf-8")
-  if error:
-    return Prediction(path=path, error=error)
-  return Prediction(
-    path=path,
-    sentence_ko=outputs["sentence_ko"][i].decode("utf-8"),
-    sentence_en=outputs["sentence_en"][i].decode("utf-8"),
-    box=tuple(outputs["box"][i].tolist()),
-    score=float(outputs["score"][i]),
-    faces=int(outputs["faces"][i]),
-    probabilities={head: outputs[head][i].tolist() for head in labels.HEADS},
+_decode = tf.function(
+  photo_decode.decode, input_signature=[tf.TensorSpec([], tf.string)]
+)
+
+
+def decode(content: bytes) -> np.ndarray:
+  """Returns the photo that boxes refer to: uint8[height, width, 3], upright.
+
+  As the model decodes it: `photos.decode` also turns what is no JPEG.
+
+  Raises:
+    RejectedError: it cannot be read.
+  """
+  pixels, error = _decode(tf.constant(content))
+  text = error.numpy().decode("utf-8")
+  if text:
+    status, _, detail = text.partition(": ")
+    raise photos.RejectedError(status, detail)
+  return pixels.numpy()
+
+
+def draw_card(
+  photo: bytes | np.ndarray, prediction: Prediction, language: str = "ko"
+) -> Image.Image:
+  """Draws the card of a face, cut out anew, sharper than what a model sees.
+
+  Args:
+    photo: the bytes of its file, or the pixels of `decode`.
+    prediction: without an error. One without landmarks is not turned upright.
+    language: "ko" or "en".
+
+  Returns:
+    RGB, `card.SIZE`.
+
+  Raises:
+    ValueError: there is no answer, or the language is another.
+    RejectedError: the bytes cannot be read.
+  """
+  if prediction.error:
+    raise ValueError(f"Got {prediction.error!r}; a card needs an answer.")
+  pixels = decode(photo) if isinstance(photo, bytes) else photo
+  size = np.array(pixels.shape[:2], np.float32)
+  # No distance between the eyes: crop_face does not turn by that.
+  landmarks = np.zeros([5, 2], np.float32)
+  if prediction.landmarks:
+    landmarks = np.array(prediction.landmarks, np.float32) * size
+  face = crop.crop_face(
+    tf.constant(pixels),
+    tf.constant(np.array(prediction.box, np.float32) * np.tile(size, 2)),
+    tf.constant(landmarks),
+    crop.CropSettings(image_size=CARD_FACE_SIZE),
   )
-
-
-def draw_card(prediction: Prediction) -> Image.Image:
-  """Returns the picture for an answer without an error."""
-  photo = photos.decode(pathlib.Path(prediction.path).read_bytes())
   return card.draw(
-    photo,
+    face.numpy(),
     card.Answer(
-      sentence=prediction.sentence_ko,
-      box=prediction.box,
+      sentence_ko=prediction.sentence_ko,
+      sentence_en=prediction.sentence_en,
       probabilities=prediction.probabilities,
+      heads=prediction.heads,
     ),
+    language,
   )
+
+
+def draw_annotated(
+  photo: bytes | np.ndarray,
+  predictions: Sequence[Prediction],
+  language: str = "ko",
+) -> Image.Image:
+  """Draws the whole photo with a box and a short label for each face.
+
+  Args:
+    photo: the bytes of its file, or the pixels of `decode`.
+    predictions: of its faces, without errors; several are numbered from 1.
+    language: "ko" or "en".
+
+  Returns:
+    RGB, see `annotate.draw`.
+
+  Raises:
+    ValueError: a prediction has an error, or the language is another.
+    RejectedError: the bytes cannot be read.
+  """
+  if language not in card.LANGUAGES:
+    raise ValueError(f"Got language {language!r}; allowed: ko, en.")
+  pixels = decode(photo) if isinstance(photo, bytes) else photo
+  marks = [
+    annotate.Mark(
+      box=prediction.box,
+      text=_label(prediction, language),
+      number=number if len(predictions) > 1 else None,
+    )
+    for number, prediction in enumerate(predictions, 1)
+  ]
+  return annotate.draw(pixels, marks)
+
+
+def _label(prediction: Prediction, language: str) -> str:
+  """Returns the animal and the other words, as `고양이 · 여자 배우`."""
+  words = prediction.best(language)
+  lead = words.pop(_LEAD, "") or words.popitem()[1]
+  return " · ".join(part for part in (lead, " ".join(words.values())) if part)
