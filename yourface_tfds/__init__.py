@@ -7,8 +7,8 @@ The way of a photo, one module a step, each importing only those before it:
   -> record_index, batch_reader, built_dataset -> fast_input, stock_input,
   input_pipeline -> warp, augment, mixing -> backbones, ensembles, models ->
   losses -> train_settings, trainer, train_state -> workdir, train_lib ->
-  metrics -> report, model_card -> photo_header, photo_graph, export_lib ->
-  card, predict_lib
+  metrics, calibrated -> report, model_card -> photo_header, photo_decode,
+  photo_graph, export_lib, tflite_lib -> parity, gate -> card, predict_lib
 
 The README has all of them.
 
