@@ -27,7 +27,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv || { echo "error: $(PYTHON) cannot make a virtual" \
 	  "environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable ".[test]"
+	  --constraint constraints.txt --editable ".[app,test]"
 	@touch $@
 
 demo: $(STAMP)

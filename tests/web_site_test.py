@@ -1,0 +1,797 @@
+"""The page in the browser, in a headless Chromium; and how it is built."""
+
+import base64
+import contextlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import types
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tests import browser, drawn
+from yourface_tfds import (
+  card,
+  card_bars,
+  cli,
+  crop,
+  export_lib,
+  faces,
+  labels,
+  model_card,
+  models,
+  mtcnn,
+  sample_drawing,
+  sample_people,
+  tflite_detector,
+  tflite_lib,
+  train_settings,
+  web_site,
+)
+
+SIZE = 64
+# Not the defaults: what a dataset was built with must reach the page.
+SETTINGS = train_settings.TrainSettings(
+  image_size=SIZE, margin=1.6, min_score=0.95
+)
+SOURCE = drawn.ROOT / "export/web"
+FILES = [
+  "core/dist/index.js",
+  "core/wasm/litert_wasm_internal.js",
+  "core/wasm/litert_wasm_internal.wasm",
+  "core/wasm/litert_wasm_compat_internal.js",
+  "core/wasm/litert_wasm_compat_internal.wasm",
+  "wasm-utils/dist/index.js",
+]
+
+
+def photo(i):
+  """One of four drawn people of whom the test model says different things."""
+  person = sample_people.make_person(3, (4, 8, 3, 9)[i])
+  return sample_drawing.draw_photo(person, 3, 0)
+
+
+def encoded(image, kind="PNG", **options):
+  out = io.BytesIO()
+  image.save(out, kind, **options)
+  return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def two():
+  """Two people side by side."""
+  picture = Image.new("RGB", (1000, 500))
+  picture.paste(photo(0).resize((500, 500)), (0, 0))
+  picture.paste(photo(1).resize((500, 500)), (500, 0))
+  return encoded(picture)
+
+
+@pytest.fixture(scope="module")
+def model():
+  keras.utils.set_random_seed(5)
+  model = models.build_model(models.ModelSettings(image_size=SIZE))
+  # Heads of a new model say .5 to everything; these tell faces apart.
+  for head in labels.HEADS:
+    kernel = model.get_layer(head).kernel
+    kernel.assign(30.0 * kernel)
+  return model
+
+
+@pytest.fixture(scope="module")
+def export(model, tmp_path_factory):
+  """An export folder: float32, int8 and the detector."""
+  folder = tmp_path_factory.mktemp("export")
+  seen = np.stack([np.asarray(photo(i).resize((SIZE, SIZE))) for i in range(4)])
+  words = export_lib.labels_json(SETTINGS)
+  for kind in ("float32", "int8"):
+    path = folder / tflite_lib.file_name(kind)
+    tflite_lib.write(model, kind, SIZE, seen, words, path)
+  tflite_detector.save(folder / tflite_detector.FILE_NAME)
+  (folder / "labels.json").write_text(words, encoding="utf-8")
+  return folder
+
+
+@pytest.fixture(scope="module")
+def said(model, tmp_path_factory):
+  """Bytes of a photo -> what the SavedModel says of its faces."""
+  path = tmp_path_factory.mktemp("saved") / "saved_model"
+  export_lib.save_saved_model(model, SETTINGS, path)
+  loaded = tf.saved_model.load(str(path))
+  signature = loaded.signatures["all_faces"]
+
+  def ask(content):
+    assert loaded is not None  # Keeps it alive.
+    outputs = signature(tf.constant(content))
+    return {name: value.numpy() for name, value in outputs.items()}
+
+  return ask
+
+
+@pytest.fixture(scope="module")
+def node_modules(tmp_path_factory):
+  if shutil.which("npm") is None:
+    pytest.skip("no npm: apt-get install npm")
+  try:
+    return web_site._install(SOURCE, tmp_path_factory.mktemp("npm"))
+  except cli.UserError as error:
+    if os.environ.get("CI") == "1":
+      raise
+    pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def site(export, node_modules, tmp_path_factory):
+  path = tmp_path_factory.mktemp("web") / "site"
+  return web_site.build(export, path, source=SOURCE, node_modules=node_modules)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+  with browser.chromium() as running:
+    yield running
+
+
+@contextlib.contextmanager
+def opened(chromium, url, language="en", **options):
+  """Yields the page once it can answer."""
+  context = chromium.new_context(
+    **{
+      "viewport": {"width": 390, "height": 844},
+      # Where things are does not change while they scroll.
+      "reduced_motion": "reduce",
+      **options,
+    }
+  )
+  try:
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    page.goto(f"{url}#{language}")
+    ready(page)
+    yield page
+  finally:
+    context.close()
+
+
+def ready(page):
+  page.wait_for_selector("#animals img", state="attached")
+  page.wait_for_selector("#status p", state="hidden")
+  assert page.is_hidden("#error")
+
+
+@pytest.fixture(scope="module")
+def server(site):
+  seen = []
+  with browser.serve(site, seen) as url:
+    yield types.SimpleNamespace(url=url, seen=seen)
+
+
+@pytest.fixture
+def page(chromium, server):
+  with opened(chromium, server.url) as page:
+    yield page
+
+
+def upload(page, content, name="a.png"):
+  file = {"name": name, "mimeType": "image/png", "buffer": content}
+  page.set_input_files("#file", file)
+  page.wait_for_selector("#result:not([hidden]), #error:not([hidden])")
+
+
+def sentence(page):
+  return page.inner_text("#sentence").replace("\n", " ")
+
+
+@pytest.mark.slow
+def test_the_answer_is_that_of_the_saved_model(page, said):
+  sentences = set()
+  for i in range(3):
+    content = encoded(photo(i))
+    upload(page, content)
+    expected = said(content)
+    assert sentence(page) == expected["sentence_en"][0].decode()
+    page.evaluate("location.hash = 'ko'")
+    page.wait_for_selector("html[lang=ko]")
+    assert sentence(page) == expected["sentence_ko"][0].decode()
+    page.evaluate("location.hash = 'en'")
+    page.wait_for_selector("html[lang=en]")
+    sentences.add(sentence(page))
+  assert len(sentences) > 1
+
+
+@pytest.mark.slow
+def test_all_bars_are_those_of_the_saved_model(page, said):
+  content = encoded(photo(0))
+  upload(page, content)
+  expected = said(content)
+  heads = page.locator(".head").all()
+  assert len(heads) == len(labels.HEADS)
+  for shown, (head, vocabulary) in zip(
+    heads, labels.HEADS.items(), strict=True
+  ):
+    assert shown.locator("h4").inner_text() == card_bars.title(head, "en")
+    values = [
+      float(text.strip("<> %"))
+      for text in shown.locator(".value").all_inner_texts()
+    ]
+    assert sum(values) == pytest.approx(100, abs=0.4)
+    row = expected[head][0]
+    best = int(row.argmax())
+    assert shown.locator(".first .word").inner_text() == vocabulary.names[best]
+    assert values[0] == pytest.approx(100 * row[best], abs=0.3)
+  assert (
+    page.inner_text("#animal-word")
+    == labels.HEADS["face_type"].names[int(expected["face_type"][0].argmax())]
+  )
+
+
+@pytest.mark.slow
+def test_upright_by_exif(page, said):
+  turned = photo(0).transpose(Image.Transpose.ROTATE_90)
+  exif = Image.Exif()
+  exif[0x0112] = 6  # To be turned clockwise.
+  content = encoded(turned, "JPEG", quality=92, exif=exif)
+  upload(page, content)
+  expected = said(content)
+  assert expected["error"] == b""
+  assert sentence(page) == expected["sentence_en"][0].decode()
+
+
+@pytest.mark.slow
+def test_a_large_jpeg_is_shrunk_as_for_the_saved_model(page, said):
+  # To a quarter before anything else, while the SavedModel decodes it.
+  content = encoded(photo(0).resize((2400, 1930)), "JPEG", quality=92)
+  upload(page, content)
+  expected = said(content)
+  shares = page.locator("#bars .first .value").all_inner_texts()
+  for share, head in zip(shares, labels.HEADS, strict=True):
+    got = float(share.strip("<> %"))
+    assert got == pytest.approx(100 * expected[head][0].max(), abs=1.5)
+
+
+@pytest.mark.slow
+def test_each_of_two_faces_can_be_chosen(page, said, two):
+  upload(page, two)
+  expected = [text.decode() for text in said(two)["sentence_en"]]
+  assert len(set(expected)) == 2
+  assert page.locator(".box").count() == 2
+  assert page.inner_text("#how-many").startswith("There are 2 faces.")
+  assert sentence(page) == expected[0]
+  page.get_by_label("Face 2").check()
+  assert sentence(page) == expected[1]
+  # The box in the photo does the same.
+  page.locator(".box").nth(0).click()
+  assert sentence(page) == expected[0]
+  assert page.get_by_label("Face 1").is_checked()
+
+
+@pytest.mark.slow
+def test_boxes_lie_on_the_faces(page, said, two):
+  upload(page, two)
+  photo = page.locator("#photo-image").bounding_box()
+  for i, expected in enumerate(said(two)["box"]):
+    box = page.locator(".box").nth(i).bounding_box()
+    got = [
+      (box["y"] - photo["y"]) / photo["height"],
+      (box["x"] - photo["x"]) / photo["width"],
+      (box["y"] - photo["y"] + box["height"]) / photo["height"],
+      (box["x"] - photo["x"] + box["width"]) / photo["width"],
+    ]
+    np.testing.assert_allclose(got, expected, atol=0.01)
+
+
+@pytest.mark.slow
+def test_one_face_has_nothing_to_choose(page):
+  upload(page, encoded(photo(0)))
+  assert page.is_hidden("#faces")
+  assert page.is_hidden("#how-many")
+
+
+@pytest.mark.parametrize(
+  ("content", "says"),
+  [
+    (b"no picture at all", "cannot be opened as a photo"),
+    (b"", "cannot be opened as a photo"),
+    (encoded(Image.new("RGB", (60, 60)))[:33], "cannot be opened as a photo"),
+    (encoded(Image.new("RGB", (300, 200), "green")), "No face was found"),
+    # 50.4 megapixels of one bit: a few kB.
+    (encoded(Image.new("1", (8000, 6300))), "too large. Shrink it to 50"),
+  ],
+  ids=["text", "empty", "truncated", "no face", "too large"],
+)
+def test_a_bad_photo_gets_a_sentence_that_helps(page, content, says):
+  upload(page, content)
+  assert says in page.inner_text("#error")
+  assert page.get_attribute("#error", "role") == "alert"
+  assert page.is_visible("label[for=file]")
+  assert not browser.low_contrast(page)
+  page.evaluate("location.hash = 'ko'")
+  page.wait_for_selector("html[lang=ko]")
+  assert says not in page.inner_text("#error")
+  assert page.is_visible("#error")
+  # And the next one is answered.
+  upload_after_error(page)
+
+
+def upload_after_error(page):
+  upload(page, encoded(photo(0)))
+  page.wait_for_selector("#result:not([hidden])")
+  assert page.is_hidden("#error")
+
+
+FILE_EVENT = """
+([kind, name, text]) => {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const data = new DataTransfer();
+  data.items.add(new File([bytes], "a.png", {type: "image/png"}));
+  const event = kind === "paste" ?
+    new ClipboardEvent(kind, {clipboardData: data, bubbles: true}) :
+    new DragEvent(kind, {dataTransfer: data, bubbles: true});
+  document.querySelector(name).dispatchEvent(event);
+}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["paste", "drop"])
+def test_a_photo_can_be_pasted_and_dropped(page, kind, said):
+  content = encoded(photo(1))
+  text = base64.b64encode(content).decode()
+  page.evaluate(FILE_EVENT, [kind, "main", text])
+  page.wait_for_selector("#result:not([hidden])")
+  assert sentence(page) == said(content)["sentence_en"][0].decode()
+
+
+@pytest.mark.slow
+def test_the_camera_takes_a_photo(chromium, server):
+  with opened(chromium, server.url, permissions=["camera"]) as page:
+    page.click("#camera")
+    page.wait_for_selector("#finder:not([hidden])")
+    page.wait_for_selector("#shoot:focus")
+    page.click("#shoot")
+    # Chromium's test picture shows no face.
+    page.wait_for_selector("#error:not([hidden])")
+    assert "No face was found" in page.inner_text("#error")
+    assert page.is_hidden("#finder")
+    assert page.evaluate("document.querySelector('#video').srcObject") is None
+
+
+@pytest.mark.slow
+def test_a_camera_that_is_not_allowed(page):
+  page.click("#camera")
+  page.wait_for_selector("#error:not([hidden])")
+  assert "camera cannot be used" in page.inner_text("#error")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", card.LANGUAGES)
+def test_it_reads_well_on_a_phone_and_a_screen(chromium, server, two, language):
+  with opened(chromium, server.url, language) as page:
+    for state in ("start", "answer"):
+      if state == "answer":
+        upload(page, two)
+        assert page.is_visible("#result")
+      assert not browser.low_contrast(page)
+      for width in (1280, 390, 320):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert browser.sideways(page) <= 0, (state, width)
+    assert page.get_attribute("html", "lang") == language
+    shown = page.inner_text("footer")
+    uses = {"en": model_card.OUT_OF_SCOPE, "ko": web_site.OUT_OF_SCOPE_KO}
+    for use in uses[language]:
+      assert use in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("locale", "language"), [("ko-KR", "ko"), ("en-GB", "en"), ("de-DE", "en")]
+)
+def test_the_language_is_that_of_the_browser(
+  chromium, server, locale, language
+):
+  with opened(chromium, server.url, "", locale=locale) as page:
+    assert page.get_attribute("html", "lang") == language
+    other = "en" if language == "ko" else "ko"
+    page.click(f"#languages a[lang={other}]")
+    page.wait_for_selector(f"html[lang={other}]")
+    assert page.url.endswith(f"#{other}")
+    assert (
+      page.locator("#languages [aria-current]").inner_text()
+      == ({"ko": "한국어", "en": "English"}[other])
+    )
+
+
+def focused(page):
+  return page.evaluate("document.activeElement.id")
+
+
+def tab_to(page, name):
+  for _ in range(12):
+    page.keyboard.press("Tab")
+    if focused(page) == name:
+      # What has the focus shows it, itself or by its label.
+      assert page.evaluate(
+        "() => [document.activeElement, document.activeElement."
+        "nextElementSibling].some((x) => x && "
+        "getComputedStyle(x).outlineStyle === 'solid')"
+      )
+      return
+  raise AssertionError(f"{name} is not reached by Tab")
+
+
+@pytest.mark.slow
+def test_the_keyboard_is_enough(page, said, two, tmp_path):
+  (tmp_path / "two.png").write_bytes(two)
+  expected = [text.decode() for text in said(two)["sentence_en"]]
+  tab_to(page, "file")
+  with page.expect_file_chooser() as chooser:
+    page.keyboard.press("Enter")
+  chooser.value.set_files(tmp_path / "two.png")
+  page.wait_for_selector("#result:focus")
+  assert sentence(page) == expected[0]
+  tab_to(page, "download")
+  with page.expect_download() as download:
+    page.keyboard.press("Enter")
+  assert download.value.suggested_filename == "your-face-card.png"
+  tab_to(page, "face-0")
+  page.keyboard.press("ArrowRight")
+  assert focused(page) == "face-1"
+  assert sentence(page) == expected[1]
+  page.keyboard.press("Shift+Tab")
+  assert focused(page) == "another"
+  page.keyboard.press("Space")
+  assert focused(page) == "file"
+  assert page.is_hidden("#result")
+
+
+@pytest.mark.slow
+def test_the_card_is_a_picture_to_share(page, said, two, tmp_path):
+  upload(page, two)
+  page.get_by_label("Face 2").check()
+  with page.expect_download() as download:
+    page.click("#download")
+  download.value.save_as(tmp_path / "card.png")
+  with Image.open(tmp_path / "card.png") as got:
+    assert (got.format, got.size) == ("PNG", card.SIZE)
+    got = np.asarray(got.convert("RGB"), int)
+  outputs = said(two)
+  answer = card.Answer(
+    sentence_ko=outputs["sentence_ko"][1].decode(),
+    sentence_en=outputs["sentence_en"][1].decode(),
+    probabilities={head: outputs[head][1].tolist() for head in labels.HEADS},
+  )
+  pixels = np.asarray(Image.open(io.BytesIO(two)))
+  sides = np.array(pixels.shape[:2], np.float32)
+  face = crop.crop_face(
+    tf.constant(pixels),
+    tf.constant(outputs["box"][1] * np.tile(sides, 2)),
+    tf.constant(outputs["landmarks"][1] * sides),
+    crop.CropSettings(image_size=SIZE, margin=SETTINGS.margin),
+  )
+  expected = card.draw(face.numpy(), answer, "en")
+  difference = np.abs(got - np.asarray(expected, int))
+  # The same layout in the same font; edges of letters fall elsewhere.
+  assert difference.mean() < 4
+  face = difference[100:560, 100:560]
+  assert face.mean() < 4
+
+
+@pytest.mark.slow
+def test_after_the_first_load_nothing_is_sent(chromium, site, said):
+  content = encoded(photo(2))
+  expected = said(content)["sentence_en"][0].decode()
+  seen, requests = [], []
+  with browser.serve(site, seen) as url, opened(chromium, url) as page:
+    context = page.context
+    # The large files came once, from the network to what is kept.
+    for name in ("litert_wasm_internal.wasm", "your_face_float32.tflite"):
+      assert len([path for path in seen if name in path]) == 1
+    assert not [path for path in seen if "compat" in path]
+    context.on("request", lambda request: requests.append(request.url))
+    before = len(seen)
+    upload(page, content)
+    assert sentence(page) == expected
+    with page.expect_download():
+      page.click("#download")
+    assert len(seen) == before
+    assert all(address.startswith((url, "blob:" + url)) for address in requests)
+    context.set_offline(True)
+    page.reload()
+    ready(page)
+    upload(page, content)
+    assert sentence(page) == expected
+    assert len(seen) == before
+    stored = page.evaluate("""async () => {
+      const found = [];
+      for (const name of await caches.keys()) {
+        const cache = await caches.open(name);
+        for (const {url} of await cache.keys()) found.push(url);
+      }
+      const bases = await indexedDB.databases();
+      const other = [localStorage.length, sessionStorage.length, bases.length];
+      return {found, other, cookie: document.cookie};
+    }""")
+    assert stored["other"] == [0, 0, 0]
+    assert stored["cookie"] == ""
+    names = {path.removeprefix(url) for path in stored["found"]}
+    assert {"index.html", "site.json", "app.js"} <= names
+    assert all((site / name).is_file() for name in names)
+
+
+def test_nothing_can_be_sent_elsewhere(page, tmp_path):
+  seen = []
+  with browser.serve(tmp_path, seen) as elsewhere:
+    code = f"""async () => {{
+      try {{ await fetch({elsewhere!r}, {{mode: "no-cors"}}); return "sent"; }}
+      catch {{ return "refused"; }}
+    }}"""
+    assert page.evaluate(code) == "refused"
+    # What holds the photo too.
+    (worker,) = [w for w in page.workers if w.url.startswith("blob:")]
+    assert worker.evaluate(code) == "refused"
+  assert seen == []
+
+
+FIND = """
+async ([text]) => {
+  const [{Engine}, {detect, inPhoto}, {Photo}, {cropFace}] = await Promise.all(
+    ["engine", "detector", "pixels", "crop"].map(
+      (name) => import(`./${name}.js`)));
+  window.site ||= await (await fetch("site.json")).json();
+  window.engine ||= await Engine.load(window.site);
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const photo = new Photo(await createImageBitmap(new Blob([bytes])));
+  const run = (...inputs) => window.engine._run(...inputs);
+  const found = await detect(photo, window.site.detector, run);
+  return found.faces.map((face) => {
+    const {box, landmarks} = inPhoto(face, found.size, photo);
+    const pixels = cropFace(photo, box, landmarks, window.site.labels.crop);
+    return {box, score: face.score, landmarks, crop: [...pixels]};
+  });
+}
+"""
+
+
+def test_faces_and_crops_are_those_of_python(page):
+  finder = faces.FaceFinder(
+    crop.CropSettings(image_size=SIZE, margin=SETTINGS.margin)
+  )
+  photos = [photo(i) for i in range(4)]
+  photos.append(photos[0].resize((1500, 1200)))
+  photos.append(photos[1].rotate(25))
+  for image in photos:
+    pixels = tf.constant(np.asarray(image))
+    fitted, size = mtcnn.fit_photo(pixels, 480)
+    expected = finder.detector.detect(fitted[tf.newaxis], size[tf.newaxis])
+    text = base64.b64encode(encoded(image)).decode()
+    found = page.evaluate(FIND, [text])
+    assert len(found) == len(expected.boxes) >= 1
+    for i, got in enumerate(found):
+      face, box, landmarks = finder.cut(
+        pixels, size, expected.boxes[i], expected.landmarks[i]
+      )
+      scale = max(image.size) / 480
+      np.testing.assert_allclose(got["box"], box, atol=scale / 8)
+      np.testing.assert_allclose(got["landmarks"], landmarks, atol=scale / 8)
+      assert got["score"] == pytest.approx(float(expected.scores[i]), abs=2e-4)
+      crops = np.array(got["crop"]).reshape(SIZE, SIZE, 3), np.asarray(face)
+      assert np.abs(crops[0].astype(int) - crops[1]).mean() < 0.5
+
+
+@pytest.mark.slow
+def test_int8_answers_too(chromium, export, node_modules, said, tmp_path):
+  path = web_site.build(
+    export, tmp_path / "s", source=SOURCE, kind="int8",
+    node_modules=node_modules,
+  )  # fmt: skip
+  content = encoded(photo(0))
+  expected = said(content)
+  with browser.serve(path) as url, opened(chromium, url) as page:
+    upload(page, content)
+    words = page.locator("#bars .first .word").all_inner_texts()
+    shares = page.locator("#bars .first .value").all_inner_texts()
+    for word, share, (head, vocabulary) in zip(
+      words, shares, labels.HEADS.items(), strict=True
+    ):
+      value = expected[head][0][vocabulary.names.index(word)]
+      assert float(share.strip("<> %")) == pytest.approx(100 * value, abs=6)
+
+
+@pytest.mark.slow
+def test_without_the_files_it_says_so(chromium, site, tmp_path):
+  broken = tmp_path / "broken"
+  shutil.copytree(site, broken)
+  (broken / "your_face_float32.tflite").write_bytes(b"no model")
+  with browser.serve(broken) as url:
+    page = chromium.new_page()
+    page.goto(f"{url}#en")
+    page.wait_for_selector("#error:not([hidden])")
+    assert "could not run the model" in page.inner_text("#error")
+    page.close()
+
+
+def test_the_example_classifies_a_face(
+  chromium, model, export, node_modules, tmp_path
+):
+  text = (drawn.ROOT / "examples/browser.html").read_text(encoding="utf-8")
+  assert text.count("\n") < 60
+  (tmp_path / "index.html").write_text(text, encoding="utf-8")
+  (tmp_path / "node_modules").symlink_to(node_modules)
+  for name in ("your_face_float32.tflite", "labels.json"):
+    shutil.copy(export / name, tmp_path)
+  face = photo(0).resize((SIZE, SIZE))
+  outputs = model(np.asarray(face, np.float32)[np.newaxis])
+  best = {head: int(np.argmax(outputs[head][0])) for head in labels.HEADS}
+  with browser.serve(tmp_path) as url:
+    page = chromium.new_page()
+    page.goto(url)
+    page.get_by_text("Choose a face.").wait_for()
+    file = {"name": "a.png", "mimeType": "image/png", "buffer": encoded(face)}
+    page.set_input_files("input", file)
+    page.get_by_text(labels.sentence_en(**best)).wait_for()
+    page.close()
+
+
+# Building, without npm and browser.
+
+
+@pytest.fixture
+def installed(tmp_path):
+  """What npm would install, with nothing in it."""
+  folder = tmp_path / "node_modules"
+  for name in FILES:
+    path = folder / "@litertjs" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+      'import { createWasmLib } from "@litertjs/wasm-utils";\n'
+      "//# sourceMappingURL=index.js.map"
+    )
+  return folder
+
+
+def test_the_site_has_all_it_needs(export, installed, tmp_path):
+  path = tmp_path / "site"
+  web_site.build(export, path, source=SOURCE, node_modules=installed)
+  files = {
+    file.relative_to(path).as_posix()
+    for file in path.rglob("*")
+    if file.is_file()
+  }
+  assert not {name for name in files if "package" in name or "map" in name}
+  text = (path / "sw.js").read_text(encoding="utf-8")
+  start = text.index("const FILES = ") + len("const FILES = ")
+  kept = json.loads(text[start : text.index(";", start)])
+  assert set(kept) == files - {"sw.js"}
+  assert all((path / name).stat().st_size == kept[name] for name in kept)
+  core = (path / "litert/core.js").read_text(encoding="utf-8")
+  assert '"./wasm_utils.js"' in core
+  assert "sourceMappingURL" not in core
+  facts = json.loads((path / "site.json").read_text(encoding="utf-8"))
+  assert facts["labels"] == json.loads(
+    (path / "labels.json").read_text(encoding="utf-8")
+  )
+  assert facts["labels"]["crop"]["margin"] == SETTINGS.margin
+  assert len(facts["animals"]) == len(labels.HEADS["face_type"].names)
+  assert "--strong: #b0342a;" in (path / "style.css").read_text()
+  # Built again it takes its own place, the same; another kind is another build.
+  web_site.build(export, path, source=SOURCE, node_modules=installed)
+  assert (path / "sw.js").read_text(encoding="utf-8") == text
+  web_site.build(
+    export, path, source=SOURCE, kind="int8", node_modules=installed
+  )
+  assert (path / "sw.js").read_text(encoding="utf-8")[:400] != text[:400]
+  assert not (path / "your_face_float32.tflite").exists()
+
+
+def test_words_are_those_of_card_and_model_card():
+  assert web_site.REST == card_bars._REST
+  assert web_site.FOOTER == card._FOOTER
+  assert len(web_site.OUT_OF_SCOPE_KO) == len(model_card.OUT_OF_SCOPE)
+
+
+def test_what_npm_brings_is_pinned():
+  names = json.loads((SOURCE / "package.json").read_text())["dependencies"]
+  lock = json.loads((SOURCE / "package-lock.json").read_text())["packages"]
+  assert set(lock) == {"", *(f"node_modules/{name}" for name in names)}
+  for name, version in names.items():
+    assert lock[f"node_modules/{name}"]["version"] == version
+    assert lock[f"node_modules/{name}"]["integrity"].startswith("sha512-")
+
+
+def test_texts_have_both_languages():
+  text = (SOURCE / "texts.js").read_text(encoding="utf-8")
+  korean, english = text.split("\n  en: {")
+  keys = [
+    [line.split(":")[0].strip() for line in part.splitlines() if is_key(line)]
+    for part in (korean, english)
+  ]
+  assert len(keys[0]) > 20
+  assert keys[0] == keys[1]
+
+
+def is_key(line):
+  return line.startswith("    ") and line[4:5].isalpha()
+
+
+@pytest.mark.parametrize(
+  ("spoil", "says"),
+  [
+    (
+      {"kind": "float64"},
+      "--kind: got 'float64', allowed: float32, float16, int8; give one of "
+      "them",
+    ),
+    ({"kind": "float16"}, "your_face_float16.tflite', no such file; export "),
+    ({"node_modules": "nowhere"}, "'nowhere' without @litertjs/core/dist/"),
+  ],
+)
+def test_errors_say_what_to_do(export, installed, tmp_path, spoil, says):
+  options = {"source": SOURCE, "node_modules": installed, **spoil}
+  with pytest.raises(cli.UserError, match="got") as caught:
+    web_site.build(export, tmp_path / "site", **options)
+  assert says in str(caught.value)
+  assert not (tmp_path / "site").exists()
+
+
+def test_a_missing_or_foreign_detector(export, installed, tmp_path):
+  name = "your_face_float32.tflite"
+  shutil.copy(export / name, tmp_path)
+  build = {"source": SOURCE, "node_modules": installed}
+  with pytest.raises(cli.UserError, match=r"detector.tflite', no such file"):
+    web_site.build(tmp_path, tmp_path / "site", **build)
+  shutil.copy(export / name, tmp_path / tflite_detector.FILE_NAME)
+  with pytest.raises(cli.UserError, match="no face detector of ours; export"):
+    web_site.build(tmp_path, tmp_path / "site", **build)
+
+
+def test_a_folder_with_something_else_is_left_alone(
+  export, installed, tmp_path
+):
+  target = tmp_path / "photos"
+  target.mkdir()
+  (target / "a.jpg").write_bytes(b"dear")
+  with pytest.raises(cli.UserError, match="holds something else, allowed"):
+    web_site.build(export, target, source=SOURCE, node_modules=installed)
+  assert (target / "a.jpg").read_bytes() == b"dear"
+
+
+def test_without_npm(export, tmp_path, monkeypatch):
+  monkeypatch.setenv("PATH", str(tmp_path))
+  with pytest.raises(cli.UserError, match=r"got no npm.*--node_modules=DIR"):
+    web_site.build(export, tmp_path / "site", source=SOURCE)
+
+
+def test_npm_that_fails(export, tmp_path, monkeypatch):
+  npm = tmp_path / "npm"
+  npm.write_text("#!/bin/sh\necho 'npm error network' >&2\nexit 7\n")
+  npm.chmod(0o755)
+  monkeypatch.setenv("PATH", str(tmp_path))
+  with pytest.raises(
+    cli.UserError, match=r"exit code 7 \(npm error network\); see to"
+  ):
+    web_site.build(export, tmp_path / "site", source=SOURCE)
+
+
+def test_the_command(export, installed, tmp_path):
+  target = pathlib.Path(tmp_path, "site")
+  done = subprocess.run(
+    [
+      *(sys.executable, "-m", "export.build_web", f"--export_dir={export}"),
+      *(f"--output_dir={target}", f"--node_modules={installed}"),
+    ],
+    capture_output=True,
+    encoding="utf-8",
+    cwd=drawn.ROOT,
+    env=drawn.environment(),
+  )
+  assert done.returncode == 0, done.stderr
+  assert f"Wrote {target}, " in done.stdout
+  assert done.stdout.endswith(f"Next: python -m http.server -d {target}\n")
+  assert (target / "index.html").is_file()
