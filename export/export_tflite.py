@@ -79,17 +79,23 @@ def main(argv: list[str]) -> None:
     photos = functools.partial(parity.batches, dataset, split)
     results.update(gate.tflite(path, kind, model, photos))
 
+  refused = []
   for kind in kinds:
     path = output_dir / tflite_lib.file_name(kind)
-    tflite_lib.write(
-      model,
-      kind,
-      dataset.image_size,
-      input_pipeline.sample_faces(dataset, "train", _REPRESENTATIVE),
-      labels_text,
-      path,
-      check=functools.partial(check, kind) if _VERIFY.value else None,
-    )
+    try:
+      tflite_lib.write(
+        model,
+        kind,
+        dataset.image_size,
+        input_pipeline.sample_faces(dataset, "train", _REPRESENTATIVE),
+        labels_text,
+        path,
+        check=functools.partial(check, kind) if _VERIFY.value else None,
+      )
+    except gate.RefusedError as error:
+      # The others may be fine.
+      refused.append(str(error))
+      continue
     _written(path)
   path = output_dir / tflite_detector.FILE_NAME
   tflite_detector.save(path)
@@ -102,6 +108,8 @@ def main(argv: list[str]) -> None:
     gate.record(output_dir, results, on)
     print(f"Compared with the model, on {split}:")
     print(gate.table(results))
+  if refused:
+    raise cli.UserError(" ".join(refused))
   if (output_dir / "saved_model").is_dir():
     print(
       f"Next: python -m export.verify --workdir={_WORKDIR.value} "

@@ -186,7 +186,7 @@ def test_an_export_of_other_weights_is_refused(model, export):
     )
   assert "serving_default: gender differs from Keras by" in str(error.value)
   assert "photos: gender differs from Keras by" in str(error.value)
-  assert str(error.value).endswith("allowed: 1e-05; nothing was written")
+  assert str(error.value).endswith("allowed: 1e-05; it was not written")
 
 
 def test_a_failed_check_leaves_no_saved_model(model, tmp_path):
@@ -196,7 +196,7 @@ def test_a_failed_check_leaves_no_saved_model(model, tmp_path):
     manifest.check(folder)  # It is complete when it is checked.
     gate.saved_model(folder, other(model), lambda: [batch(model)])
 
-  with pytest.raises(cli.UserError, match="nothing was written"):
+  with pytest.raises(cli.UserError, match="it was not written"):
     export_lib.save_saved_model(model, SETTINGS, path, check=check)
   assert list(tmp_path.iterdir()) == []
 

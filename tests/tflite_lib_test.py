@@ -447,6 +447,39 @@ def test_the_command_writes_every_file(workdir, tiny_data_dir, tmp_path):
     assert tflite_classifier.Classifier(path).labels == json.loads(words)
 
 
+def test_one_that_is_refused_does_not_keep_the_others_away(
+  workdir, tiny_data_dir, tmp_path
+):
+  out = tmp_path / "out"
+  code = (
+    "import runpy, sys\n"
+    "from yourface_tfds import parity\n"
+    "parity.LIMITS = {**parity.LIMITS, 'float16': 0.0}\n"
+    "sys.argv[0] = 'export_tflite'\n"
+    "runpy.run_module('export.export_tflite', run_name='__main__')\n"
+  )
+  done = subprocess.run(
+    [
+      *(sys.executable, "-c", code, f"--workdir={workdir}"),
+      *(f"--data_dir={tiny_data_dir}", "--config=raw-image_size_32"),
+      *(f"--output_dir={out}", "--kinds=float16,float32"),
+    ],
+    cwd=ROOT,
+    env=drawn.environment(),
+    capture_output=True,
+    encoding="utf-8",
+  )
+  assert done.returncode == 1
+  last = done.stderr.splitlines()[-1]
+  assert last.startswith("error: float16: gender differs from Keras by ")
+  assert last.endswith("allowed: 0; it was not written")
+  names = {path.name for path in out.iterdir()}
+  assert "your_face_float32.tflite" in names
+  assert "your_face_float16.tflite" not in names
+  assert {"labels.json", "your_face_detector.tflite", "verify.json"} <= names
+  assert set(gate.read(out)["ways"]) == {"keras", "float32"}
+
+
 def test_the_command_refuses_other_kinds(tmp_path):
   done = run(
     *("--workdir=w", "--data_dir=d", f"--output_dir={tmp_path / 'out'}"),

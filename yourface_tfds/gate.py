@@ -1,6 +1,6 @@
 """The gate of the export: what passes it, and verify.json.
 
-results = gate.saved_model(folder, model, photos)   # UserError if it fails
+results = gate.saved_model(folder, model, photos)   # RefusedError if it fails
 gate.record("E", results, on={"dataset": ..., "split": "test"})
 print(gate.table(results))
 """
@@ -36,6 +36,10 @@ _SIGNATURES = ("serving_default", "photos")
 _NAMES = (*_SIGNATURES, *tflite_lib.KINDS)
 
 
+class RefusedError(cli.UserError):
+  """An artefact that differs from its model by more than is allowed."""
+
+
 def split_of(dataset: built_dataset.Dataset) -> str:
   """Returns the split to compare on: test, or what there is instead."""
   for split in ("test", "validation"):
@@ -61,7 +65,7 @@ def saved_model(
   """Compares a SavedModel with its model.
 
   Raises:
-    UserError: it differs by more than is allowed.
+    RefusedError: it differs by more than is allowed.
   """
   ways = ways_of_saved_model(folder, model)
   return _judged(parity.compare(model, ways, photos()))
@@ -73,7 +77,7 @@ def tflite(
   """Compares a .tflite file with its model.
 
   Raises:
-    UserError: it differs by more than is allowed.
+    RefusedError: it differs by more than is allowed.
   """
   return _judged(
     parity.compare(model, {kind: parity_ways.tflite(path)}, photos())
@@ -90,7 +94,7 @@ def failures(results: Results) -> list[str]:
 def _judged(results: Results) -> Results:
   found = failures(results)
   if found:
-    raise cli.UserError(f"{'; '.join(found)}; nothing was written")
+    raise RefusedError(f"{'; '.join(found)}; it was not written")
   return results
 
 
