@@ -17,6 +17,9 @@ from PIL import Image
 from tests import drawn, small_export
 from yourface_tfds import labels
 
+# Processes that import TensorFlow anew, each: minutes.
+pytestmark = pytest.mark.slow
+
 _ROOT = pathlib.Path(__file__).parents[1]
 _SENTENCE = re.compile(
   "당신은 ({})상의 ({}) ({}) 같아요!".format(

@@ -33,6 +33,9 @@ from yourface_tfds import (
   train_settings,
 )
 
+# Processes that import TensorFlow anew, each: minutes.
+pytestmark = pytest.mark.slow
+
 SIZE = 64
 EXAMPLES = drawn.ROOT / "examples"
 README = (EXAMPLES / "README.md").read_text(encoding="utf-8")

@@ -37,6 +37,9 @@ from yourface_tfds import (
   web_site,
 )
 
+# A browser, and 20 MB of wasm to fetch and lay out: minutes.
+pytestmark = pytest.mark.slow
+
 SIZE = 64
 # Not the defaults: what a dataset was built with must reach the page.
 SETTINGS = train_settings.TrainSettings(
