@@ -26,7 +26,7 @@ STATUS_MEANINGS: Mapping[str, str] = {
   curate.ACCEPTED: "used, one example each",
   "not_an_image": "no decoder knows the content",
   "unreadable": "truncated, corrupt, or refused by the system",
-  "too_large": "more pixels than are decoded",
+  "too_large": "more pixels, bytes or scans than are read",
   "outside": "a link that leaves photos/",
   "unknown_person": "no row in people.csv, or in no person's folder",
   "no_face": "nothing scored min_score or more",

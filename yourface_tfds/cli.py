@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import types
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -33,10 +34,29 @@ class UserError(ValueError):
   """Something the user can mend: what was got, what is allowed, what to do."""
 
 
+def escaped(text: str) -> str:
+  r"""Returns text for a terminal: what would steer it becomes \x1b, \n, ...
+
+  Also what cannot be seen, turns the order of letters around, or is no UTF-8.
+  """
+  if text.isprintable():
+    return text
+  return "".join(
+    letter
+    if letter.isprintable() or unicodedata.category(letter) == "Zs"
+    else letter.encode("unicode_escape").decode("ascii")
+    for letter in text
+  )
+
+
 def one_line(error: BaseException) -> str:
-  """Returns the text of an error on one line, without KeyError's quotes."""
+  """Returns the text of an error on one line, without KeyError's quotes.
+
+  It may quote the name of a file, which may hold what steers a terminal:
+  that is `escaped`.
+  """
   text = error.args[0] if isinstance(error, KeyError) and error.args else error
-  return " ".join(str(text).split()) or type(error).__name__
+  return escaped(" ".join(str(text).split())) or type(error).__name__
 
 
 def _interrupted(error: KeyboardInterrupt) -> str:

@@ -17,6 +17,7 @@ import hashlib
 import io
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from yourface_tfds import cli
@@ -29,6 +30,18 @@ ACCEPTED = "accepted"
 
 SAME_AS = "the same picture as "
 """In the detail of a `duplicate`, before the path of the other."""
+
+# A spreadsheet takes such a cell for a formula, and it may be the name of a
+# file or folder: https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+# What steers a terminal or turns the order of letters around, but for tab and
+# line ends, which quotes hold; and a backslash that would look like its escape.
+_STEERING = re.compile(
+  "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
+  r"|\\(?=x[0-9a-f]{2}|u20[0-9a-f]{2})"
+)
+_ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u(20[0-9a-f]{2}))")
+_LIKE_NO_UTF8 = re.compile(r"\\(?=udc[0-9a-f]{2}|x5c)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -211,8 +224,22 @@ def describe(rows: Sequence[PhotoRow]) -> str:
   return "\n".join(lines)
 
 
+def utf8(name: str) -> str:
+  r"""Returns a file's name as UTF-8 can hold it, another for each name.
+
+  A byte that is not UTF-8 on disk becomes \udc80 to \udcff; a name that has
+  these very letters already, \x5cudc80.
+  """
+  plain = _LIKE_NO_UTF8.sub(r"\\x5c", name)
+  return plain.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def csv_text(rows: Iterable[PhotoRow]) -> str:
-  """Returns photos.csv: a header and one line a row, in the order given."""
+  r"""Returns photos.csv: a header and one line a row, in the order given.
+
+  Names are `utf8`. What would steer a terminal is escaped, \x1b, and text that
+  a spreadsheet would run begins with a quote, '=1+1; `read_csv` undoes both.
+  """
   names = [field.name for field in dataclasses.fields(PhotoRow)]
   out = io.StringIO(newline="")
   writer = csv.writer(out, lineterminator="\n")
@@ -224,17 +251,36 @@ def csv_text(rows: Iterable[PhotoRow]) -> str:
     cells = [_cell(getattr(row, name)) for name in names]
     has_return = any("\r" in str(cell) for cell in cells)
     (quoting if has_return else writer).writerow(cells)
-  # A file name that is not UTF-8 on disk is shown escaped.
-  return out.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
+  return out.getvalue()
 
 
 def _cell(value: object) -> object:
   if isinstance(value, tuple):
     return " ".join(f"{number:.6f}" for number in value)
+  if isinstance(value, str):
+    text = _STEERING.sub(_escape, utf8(value))
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
   return f"{value:.4f}" if isinstance(value, float) else value
 
 
+def _escape(match: re.Match[str]) -> str:
+  code = ord(match[0])
+  return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def _read_cell(text: str) -> str:
+  if text.startswith("'") and text.lstrip("'").startswith(_FORMULA):
+    text = text[1:]
+  return _ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), text)
+
+
 def read_csv(path: str | os.PathLike[str]) -> list[dict[str, str]]:
-  """Reads photos.csv back, one dict of strings a row."""
+  """Reads photos.csv back, one dict of strings a row, names as `utf8`."""
   with pathlib.Path(path).open(encoding="utf-8", newline="") as file:
-    return list(csv.DictReader(file))
+    return [
+      {
+        name: _read_cell(cell) if isinstance(cell, str) else cell
+        for name, cell in row.items()
+      }
+      for row in csv.DictReader(file)
+    ]

@@ -10,7 +10,7 @@ from yourface_tfds import build_settings, curate
 
 def key(row: curate.PhotoRow) -> str:
   """Returns the name of a photo in the dataset; the order hangs on it."""
-  return row.path.encode("utf-8", "backslashreplace").decode()
+  return curate.utf8(row.path)
 
 
 def example(

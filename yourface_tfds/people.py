@@ -8,11 +8,18 @@ import csv
 import io
 import os
 import pathlib
+import stat
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from yourface_tfds import cli, labels, photos
 
 COLUMNS = ("person", *labels.HEADS)
+
+_MAX_BYTES = 32_000_000  # Half a million people.
+# Of a folder's name on Linux and macOS. Unicode's normal form of a cell as long
+# as the csv module takes, 131,072 letters, can take 20 s.
+_MAX_LETTERS = 255
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, dict[str, int]]:
@@ -57,6 +64,16 @@ def read(path: str | os.PathLike[str]) -> dict[str, dict[str, int]]:
 
 def _read_text(path: pathlib.Path) -> str:
   try:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # A pipe would be waited for for ever.
+      raise cli.UserError(
+        f"{path}: neither a file nor a link to one; needed: a CSV file"
+      )
+    if status.st_size > _MAX_BYTES:
+      raise cli.UserError(
+        f"{path}: got {status.st_size:,} bytes, allowed: {_MAX_BYTES:,}; "
+        "needed: a CSV file with one row a person"
+      )
     return path.read_bytes().decode("utf-8-sig")
   except FileNotFoundError:
     raise cli.UserError(
@@ -77,10 +94,19 @@ def _parse_row(
 ) -> tuple[str, dict[str, int]]:
   if None in row or None in row.values():
     got = sum(value is not None for key, value in row.items() if key)
+    # Columns that are not ours may have any name, of any length.
+    columns = cli.escaped(",".join(str(key) for key in row if key))
     raise cli.UserError(
       f"{where}: got {'too many' if None in row else got} cells, needed: one "
-      f"for each column, {','.join(str(key) for key in row if key)}"
+      f"for each column, {textwrap.shorten(columns, 200, placeholder='...')}"
     )
+  for column in COLUMNS:
+    length = len(row[column] or "")
+    if length > _MAX_LETTERS:
+      raise cli.UserError(
+        f"{where}: {column}: got {length:,} letters, allowed: {_MAX_LETTERS}; "
+        "mend the quotes or shorten it"
+      )
   name = labels.normalize(row["person"] or "")
   if not name:
     raise cli.UserError(f"{where}: person is blank; write the folder's name")
@@ -104,11 +130,13 @@ def check_folders(
     UserError: names the first folder without a row, or row without a folder.
   """
   folders = {file.person for file in files if file.person}
-  folders |= {
-    labels.normalize(entry.name)
-    for entry in files[0].root.iterdir()
-    if entry.is_dir()
-  }
+  # Not Path.is_dir: it raises on a link whose target no name can be.
+  with os.scandir(files[0].root) as entries:
+    folders |= {
+      labels.normalize(entry.name)
+      for entry in entries
+      if os.path.isdir(entry.path)  # noqa: PTH112
+    }
   for folder in sorted(folders - set(people)):
     raise cli.UserError(
       f"{csv_path}: no row for the folder photos/{folder}; add one (labels may "

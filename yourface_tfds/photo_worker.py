@@ -151,7 +151,8 @@ class PhotoWorker:
         )
         continue
       batch.append(item)
-      pixels += item.photo.pixels.size // 3
+      # A tiny picture may lie in a large file, which is held as well.
+      pixels += max(item.photo.pixels.size, len(item.data)) // 3
       if pixels >= _BATCH_PIXELS:
         yield batch
         batch, pixels = [], 0

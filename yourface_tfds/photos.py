@@ -21,10 +21,19 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from yourface_tfds import cli, labels
+from yourface_tfds import cli, jpeg_scans, labels
 
 MAX_PIXELS = 50_000_000
 """Photos above this are refused before decoding: 150 MB as RGB."""
+
+MAX_BYTES = 8 * MAX_PIXELS
+"""Files above this are refused unread: what plain 16-bit RGBA takes. A sparse
+file claims terabytes and costs its maker nothing."""
+
+MAX_SCANS = 100
+"""JPEGs of more passes over the picture are refused before decoding. Encoders
+write about 10; one of 75 bytes costs 40 ms at 49 million pixels, so that a file
+of 1 MB could take 9 minutes."""
 
 JPEG_QUALITY = 95
 """About 11 kB a face of 150x150, a sixth of raw."""
@@ -81,8 +90,8 @@ class PhotoFile:
     """Returns the file's bytes.
 
     Raises:
-      RejectedError: `outside` for a link out of photos/, `unreadable` where the
-        system refuses.
+      RejectedError: `outside` for a link out of photos/, `too_large` above
+        `MAX_BYTES`, `unreadable` where the system refuses.
     """
     path = self.root / self.path
     try:
@@ -90,6 +99,10 @@ class PhotoFile:
         raise RejectedError("outside", "a link that leaves photos/")
       if not path.is_file():
         raise RejectedError("unreadable", "neither a file nor a link to one")
+      if (size := path.stat().st_size) > MAX_BYTES:
+        raise RejectedError(
+          "too_large", f"{size:,} bytes, allowed: {MAX_BYTES:,}"
+        )
       return path.read_bytes()
     except OSError as error:
       # Without the path, which holds names: it may be meant to be hidden.
@@ -128,18 +141,23 @@ def scan(root: str | os.PathLike[str]) -> list[PhotoFile]:
 
 
 def _walk(root: pathlib.Path) -> Iterator[str]:
-  def fail(error: OSError) -> None:
-    raise cli.UserError(
-      f"{error.filename}: cannot be read ({error.strerror}); its photos would "
-      "be missing without a word"
-    )
-
-  for folder, folders, names in os.walk(root, onerror=fail):
-    links = [
-      name for name in folders if (pathlib.Path(folder, name)).is_symlink()
-    ]
-    for name in (*names, *links):
-      yield pathlib.Path(folder, name).relative_to(root).as_posix()
+  # Not os.walk: before Python 3.12 it calls itself, 1,000 folders deep at most.
+  folders = [""]
+  while folders:
+    folder = folders.pop()
+    try:
+      with os.scandir(root / folder) as entries:
+        for entry in entries:
+          path = f"{folder}{entry.name}"
+          if entry.is_dir(follow_symlinks=False):
+            folders.append(f"{path}/")
+          else:
+            yield path
+    except OSError as error:
+      raise cli.UserError(
+        f"{error.filename}: cannot be read ({error.strerror}); its photos "
+        "would be missing without a word"
+      ) from None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -175,7 +193,8 @@ def decode_scaled(data: bytes, long_side: int | None = None) -> Photo:
 
   Raises:
     RejectedError: `not_an_image` where no decoder knows it, `too_large` above
-      `MAX_PIXELS`, `unreadable` where decoding fails (truncated, corrupt).
+      `MAX_PIXELS` or `MAX_SCANS`, `unreadable` where decoding fails (truncated,
+      corrupt).
   """
   if not data:
     raise RejectedError("unreadable", "the file is empty")
@@ -195,6 +214,12 @@ def decode_scaled(data: bytes, long_side: int | None = None) -> Photo:
         raise RejectedError(
           "too_large",
           f"{width}x{height} pixels, allowed: {MAX_PIXELS:,} in all",
+        )
+      if image.format in ("JPEG", "MPO") and jpeg_scans.are_more_than(
+        MAX_SCANS, data
+      ):
+        raise RejectedError(
+          "too_large", f"more than {MAX_SCANS} scans of one picture"
         )
       try:
         shrink = shrinking((height, width), long_side)
