@@ -45,7 +45,7 @@ _in_every_way = pytest.mark.parametrize(
 def _header(data, way=_in_a_function):
   header = way(photo_header.read, data)
   assert {value.dtype for value in header} == {tf.int64}
-  assert [value.shape for value in header] == [[], [], []]
+  assert [value.shape for value in header] == [[]] * 4
   return int(header.pixels), int(header.orientation)
 
 
@@ -143,6 +143,32 @@ _FILES = {
 @pytest.mark.parametrize("data", _FILES.values(), ids=_FILES)
 def test_pixels_in_the_header(data):
   assert _header(data) == (40 * 52, 1)
+
+
+def _scans(data):
+  return int(_in_a_function(photo_header.read, data).scans)
+
+
+def test_scans_of_a_progressive_jpeg():
+  data = _FILES["progressive jpeg"]
+  # libjpeg's default script for colour: ten.
+  assert _scans(data) == data.count(b"\xff\xda") == 10
+  for name in ("jpeg", "png", "lossy webp", "moving gif"):
+    assert _scans(_FILES[name]) == 0
+
+
+def test_too_many_scans_are_refused_before_decoding():
+  data = _FILES["progressive jpeg"]
+  last = data.rindex(b"\xff\xda")
+  scan = data[last:-2]
+  fine = data[:last] + scan * (photos.MAX_SCANS - 9) + data[-2:]
+  assert _scans(fine) == photos.MAX_SCANS
+  assert _decode(fine)[1] == ""
+  film = random.Random(0).randbytes(10_000_000)
+  assert film.count(b"\xff\xda") > photos.MAX_SCANS
+  assert _scans(data + film) == 10
+  more = data[:last] + scan * (photos.MAX_SCANS - 8) + data[-2:]
+  assert _decode(more)[1] == "too_large: more than 100 scans"
 
 
 @_in_every_way

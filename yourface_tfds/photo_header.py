@@ -21,11 +21,13 @@ class Header(NamedTuple):
     height, width: int64[], pixels as they are stored, before any turn; 0 where
       the header does not tell.
     orientation: int64[], 1..8 as in Exif; 1 where nothing is said.
+    scans: int64[], of a progressive JPEG; 0 for everything else.
   """
 
   height: tf.Tensor
   width: tf.Tensor
   orientation: tf.Tensor
+  scans: tf.Tensor
 
   @property
   def pixels(self) -> tf.Tensor:
@@ -72,31 +74,31 @@ def read(encoded: tf.Tensor) -> Header:
   def little(i: tf.Tensor) -> tf.Tensor:
     return byte(i + 1) * 256 + byte(i)
 
-  one = tf.ones([], tf.int64)
+  zero, one = tf.zeros([], tf.int64), tf.ones([], tf.int64)
   return tf.case(
     [
       (
         starts_with(encoded, b"\xff\xd8"),
-        lambda: _read_jpeg(size, big, little),
+        lambda: _read_jpeg(size, data, big, little),
       ),
       (
         starts_with(encoded, b"\x89PNG"),
-        lambda: Header(*_png_size(big), one),
+        lambda: Header(*_png_size(big), one, zero),
       ),
       (
         starts_with(encoded, b"GIF8"),
-        lambda: Header(little(8), little(6), one),
+        lambda: Header(little(8), little(6), one, zero),
       ),
       (
         starts_with(encoded, b"BM"),
-        lambda: Header(*_bmp_size(little), one),
+        lambda: Header(*_bmp_size(little), one, zero),
       ),
       (
         starts_with(encoded, b"WEBP", 8),
-        lambda: Header(*_webp_size(encoded, byte, little), one),
+        lambda: Header(*_webp_size(encoded, byte, little), one, zero),
       ),
     ],
-    default=lambda: Header(0 * one, 0 * one, one),
+    default=lambda: Header(zero, zero, one, zero),
   )
 
 
@@ -135,7 +137,9 @@ def _webp_size(encoded: tf.Tensor, byte: Word, little: Word) -> _Size:
   )
 
 
-def _read_jpeg(size: tf.Tensor, big: Word, little: Word) -> Header:
+def _read_jpeg(
+  size: tf.Tensor, data: tf.Tensor, big: Word, little: Word
+) -> Header:
   """Walks the segments up to the frame header, which holds the size."""
 
   def is_frame(marker: tf.Tensor) -> tf.Tensor:
@@ -169,12 +173,26 @@ def _read_jpeg(size: tf.Tensor, big: Word, little: Word) -> Header:
     length = tf.cast(tf.maximum(big(i + 2), 2), tf.int32)
     # 0xFF may be repeated before a marker as padding.
     following = tf.where(marker == 0xFFFF, i + 1, i + 2 + length)
-    return following, Header(height, width, orientation)
+    # Whether, here; how many, below.
+    scans = tf.where(marker == 0xFFC2, tf.ones_like(height), known.scans)
+    return following, Header(height, width, orientation, scans)
 
   zero, one = tf.zeros([], tf.int64), tf.ones([], tf.int64)
-  start = (tf.constant(2), Header(zero, zero, one))
+  start = (tf.constant(2), Header(zero, zero, one, zero))
   _, header = tf.while_loop(goes_on, step, start)
-  return header
+  # A scan's header begins with FF DA and a length of 8 to 14 (T.81 section
+  # B.2.3). Its data holds no such bytes, a film behind the picture hardly.
+  scans = tf.cond(
+    header.scans > 0,
+    lambda: tf.math.count_nonzero(
+      (data[:-3] == 0xFF)
+      & (data[1:-2] == 0xDA)
+      & (data[2:-1] == 0)
+      & (data[3:] <= 14)
+    ),
+    lambda: zero,
+  )
+  return header._replace(scans=scans)
 
 
 def _exif_orientation(start: tf.Tensor, big: Word, little: Word) -> tf.Tensor:
