@@ -86,4 +86,5 @@ def test_nothing_half_written_is_left(process, workdir):
     "report.html",
     "report.json",
     "settings.json",
+    "temperatures.json",
   ]
