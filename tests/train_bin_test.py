@@ -133,7 +133,9 @@ def test_train_says_what_came_out(trained, tiny_data_dir):
   # Nothing but the bar, and none of TensorFlow's greeting.
   for line in process.stderr.replace("\r", "\n").splitlines():
     words = line.strip("\x1b[A ")
-    assert not words or words.startswith(("Training:", "Validating:"))
+    assert not words or words.startswith(
+      ("Training:", "Validating:", "Evaluating validation:")
+    )
 
 
 def test_the_next_command_runs(run, trained):
@@ -272,7 +274,7 @@ def test_learning_rate_of_zero(run, tiny_data_dir, tmp_path):
       "policy batch_size epochs head_epochs optimizer schedule warmup_epochs "
       "learning_rate fine_tune_rate weight_decay clip_norm label_smoothing "
       "class_weights augment mix mix_alpha patience seed save_seconds "
-      "deterministic tensorboard",
+      "deterministic tensorboard strategy worker_timeout",
     ),
     ("evaluate", "data_dir config workdir split json"),
   ],

@@ -20,6 +20,7 @@ from yourface_tfds import (
   calibrated,
   mixing,
   models,
+  strategies,
   train_lib,
   train_settings,
   workdir,
@@ -129,6 +130,23 @@ _PATIENCE = flags.DEFINE_integer(
   "goes on to the last.",
 )
 _SEED = cli.seed_flag(_DEFAULT.seed)
+_STRATEGY = flags.DEFINE_enum(
+  "strategy",
+  "one",
+  strategies.NAMES,
+  "Where to train. one: a single GPU or the processor. mirrored: all GPUs of "
+  "this machine. multi_worker: several machines, the same command on each, and "
+  "TF_CONFIG says who they are. --batch_size is that of all together. Loss and "
+  "BatchNorm are of the whole batch: figures are those of one device up to "
+  "rounding, but for dropout, whose random numbers are others.",
+)
+_WORKER_TIMEOUT = flags.DEFINE_float(
+  "worker_timeout",
+  60,
+  "With multi_worker: seconds without an answer, at the start too, after which "
+  "a worker is gone and the others end.",
+  lower_bound=1,
+)
 _SAVE_SECONDS = flags.DEFINE_float(
   "save_seconds",
   60,
@@ -166,6 +184,10 @@ def _settings(
 def main(argv: list[str]) -> None:
   """Trains and says what came out."""
   cli.no_arguments(argv)
+  # Before TensorFlow's first operation, and opening a dataset has some.
+  where = strategies.open_devices(
+    _STRATEGY.value, worker_timeout=_WORKER_TIMEOUT.value
+  )
   dataset = built_dataset.open_dataset(_DATA_DIR.value, _CONFIG.value)
   settings = _settings(dataset)
   result = train_lib.train(
@@ -175,7 +197,11 @@ def main(argv: list[str]) -> None:
     save_seconds=_SAVE_SECONDS.value,
     deterministic=_DETERMINISTIC.value,
     tensorboard=_TENSORBOARD.value,
+    where=where,
   )
+  if not where.is_chief:
+    print("Trained; the first worker has the result")
+    return
   workdir.remember_dataset(_WORKDIR.value, _DATA_DIR.value, _CONFIG.value)
   calibrated.fit(_WORKDIR.value, dataset)
   for head in result["unlabelled_heads"]:

@@ -6,6 +6,7 @@ anywhere costs nothing.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -36,6 +37,11 @@ class Plan:
     start_step: batches of the first epoch that are left out.
     drop_remainder: whether an epoch's last batch is left out if it is smaller.
     workers, worker: how many share each step, and which of them this is.
+    with_neighbour: whether the row before a worker's own ones comes first, and
+      before the step's first row its last one: what `mixing` mixes it with.
+    has_rows: whether all workers have all rows of a step that has fewer rows
+      than there are workers. oneDNN's convolution of no rows gives its input
+      back, in TensorFlow 2.21.
   """
 
   numbers: record_numbers.RecordNumbers
@@ -47,6 +53,8 @@ class Plan:
   drop_remainder: bool = False
   workers: int = 1
   worker: int = 0
+  with_neighbour: bool = False
+  has_rows: bool = False
 
   @property
   def steps_per_epoch(self) -> int:
@@ -55,6 +63,16 @@ class Plan:
     if self.drop_remainder:
       return len(self.numbers) // together
     return -(-len(self.numbers) // together)
+
+  @property
+  def full_batch(self) -> int:
+    """Rows of a batch that is not an epoch's last one."""
+    return self.batch_size + self.with_neighbour
+
+  @property
+  def most_rows(self) -> int:
+    """Rows of the largest batch, maybe with `has_rows` an epoch's last one."""
+    return max(self.batch_size, self.workers - 1) + self.with_neighbour
 
   def records(self, step: int) -> np.ndarray:
     """Returns the records of a step, counted from the first epoch's start.
@@ -67,18 +85,76 @@ class Plan:
     together = self.batch_size * self.workers
     begin = step * together
     count = min(together, len(self.numbers) - begin)
-    start = begin + count * self.worker // self.workers
-    stop = begin + count * (self.worker + 1) // self.workers
+    start, stop = self.share(count)
+    own = self._at(begin + start, begin + stop, epoch)
+    if not self.with_neighbour:
+      return own
+    before = begin + (start - 1) % count
+    return np.concatenate([self._at(before, before + 1, epoch), own])
+
+  def share(self, count: Any) -> tuple[Any, Any]:
+    """Returns which of a step's rows are this worker's: from, to."""
+    part = share_with_rows if self.has_rows else share
+    return part(count, self.worker, self.workers)
+
+  def _at(self, start: int, stop: int, epoch: int) -> np.ndarray:
+    """Returns the records at positions of an epoch, counted from the first."""
     if self.seed is None:
       return self.numbers.at(np.arange(start, stop))
     places = permutation.examples_at(
-      len(self.numbers),
-      start,
-      stop,
-      seed=self.seed,
-      epoch=self.epoch + epoch,
+      len(self.numbers), start, stop, seed=self.seed, epoch=self.epoch + epoch
     )
     return self.numbers.at(places)
+
+
+def of_workers(context: tf.distribute.InputContext | None) -> dict[str, Any]:
+  """Returns the fields of a plan that say which worker it is for."""
+  if context is None:
+    return {}
+  return {
+    "workers": context.num_input_pipelines,
+    "worker": context.input_pipeline_id,
+  }
+
+
+def share(count: Any, worker: Any, workers: int) -> tuple[Any, Any]:
+  """Returns which rows of a step one worker has: from, to.
+
+  Args:
+    count: rows of the step, of all workers together; int or int64[].
+    worker: which; likewise.
+    workers: how many.
+  """
+  return count * worker // workers, count * (worker + 1) // workers
+
+
+def share_with_rows(count: Any, worker: Any, workers: int) -> tuple[Any, Any]:
+  """Returns the same as `share`, but all rows if they are too few for all."""
+  start, stop = share(count, worker, workers)
+  if tf.is_tensor(count):
+    is_few = tf.cast(count < workers, count.dtype)
+  else:
+    is_few = int(count < workers)
+  return start * (1 - is_few), stop + (count - stop) * is_few
+
+
+def shares(batches: tf.data.Dataset, plan: Plan) -> tf.data.Dataset:
+  """Returns one worker's rows of batches of all workers' rows.
+
+  Args:
+    batches: tensors by name, as `make` returns them for one worker.
+    plan: says which worker.
+  """
+
+  def part(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    count = tf.shape(batch["image"], tf.int64)[0]
+    start, stop = plan.share(count)
+    rows = tf.range(start, stop)
+    if plan.with_neighbour:
+      rows = tf.concat([[(start - 1) % count], rows], 0)
+    return {name: tf.gather(tensor, rows) for name, tensor in batch.items()}
+
+  return batches.map(part)
 
 
 def make(
@@ -102,7 +178,7 @@ def make(
   """
   heads = layout.integers
   strings = layout.strings if with_strings else ()
-  buffers = batch_buffers.BatchBuffers(plan.batch_size, layout.size)
+  buffers = batch_buffers.BatchBuffers(plan.most_rows, layout.size)
 
   def read(step: np.ndarray) -> list[np.ndarray]:
     numbers = plan.records(int(step))
@@ -114,7 +190,7 @@ def make(
     # Not stateful: the same step gives the same batch, which is what lets
     # tf.data save its iterator as a step instead of the batches in flight.
     image, *others = tf.numpy_function(read, [step], kinds, stateful=False)
-    count = plan.batch_size if plan.drop_remainder else None
+    count = plan.full_batch if plan.drop_remainder else None
     image.set_shape([count, layout.size, layout.size, 3])
     for tensor in others:
       tensor.set_shape([count])

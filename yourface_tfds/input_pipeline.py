@@ -13,6 +13,7 @@ operations give the same elements (`stock_input`).
 """
 
 import contextlib
+import dataclasses
 import functools
 import re
 from collections.abc import Iterator
@@ -22,7 +23,6 @@ import tensorflow as tf
 from absl import logging
 
 from yourface_tfds import (
-  batch_buffers,
   batch_reader,
   built_dataset,
   cli,
@@ -50,6 +50,8 @@ def make_for_train(
   split: str = "train",
   drop_remainder: bool = False,
   input_context: tf.distribute.InputContext | None = None,
+  with_neighbour: bool = False,
+  has_rows: bool = False,
   settings: ReadSettings = _DEFAULT,
   path: str = "auto",
 ) -> tf.data.Dataset:
@@ -75,6 +77,8 @@ def make_for_train(
     input_context: which worker this is, see
       `tf.distribute.Strategy.distribute_datasets_from_function`. Together the
       workers have, step by step, the batches of a single one.
+    with_neighbour: see `fast_input.Plan`.
+    has_rows: likewise.
     settings: how records are read.
     path: one of `PATHS`. For `Dataset.apply` of tf.data service, "stock":
       other processes do not have our reader.
@@ -95,8 +99,9 @@ def make_for_train(
     epochs=epochs,
     start_step=start_step,
     drop_remainder=drop_remainder,
-    workers=input_context.num_input_pipelines if input_context else 1,
-    worker=input_context.input_pipeline_id if input_context else 0,
+    with_neighbour=with_neighbour,
+    has_rows=has_rows,
+    **fast_input.of_workers(input_context),
   )
   together = batch_size * plan.workers
   if together > len(plan.numbers):
@@ -112,6 +117,8 @@ def make_for_eval(
   split: str,
   *,
   batch_size: int,
+  input_context: tf.distribute.InputContext | None = None,
+  has_rows: bool = False,
   settings: ReadSettings = _DEFAULT,
   path: str = "auto",
 ) -> tf.data.Dataset:
@@ -120,7 +127,12 @@ def make_for_eval(
   Returns:
     As `make_for_train`, and string[batch] person and photo.
   """
-  plan = fast_input.Plan(numbers=dataset.numbers(split), batch_size=batch_size)
+  plan = fast_input.Plan(
+    numbers=dataset.numbers(split),
+    batch_size=batch_size,
+    has_rows=has_rows,
+    **fast_input.of_workers(input_context),
+  )
   return _make(dataset, split, plan, settings, path, with_strings=True)
 
 
@@ -135,31 +147,36 @@ def _make(
 ) -> tf.data.Dataset:
   if path not in PATHS:
     raise cli.UserError(f"path: got {path!r}, allowed: {', '.join(PATHS)}")
-  compression, obstacle = _obstacle(dataset, split)
-  if obstacle and path == "fast":
-    raise cli.UserError(f"path: got 'fast', but {obstacle}; give 'auto'")
-  if obstacle and path == "auto":
+  compression, why_not = obstacle(dataset, split)
+  if why_not and path == "fast":
+    raise cli.UserError(f"path: got 'fast', but {why_not}; give 'auto'")
+  if why_not and path == "auto":
     _log_once(
-      f"{dataset.info.full_name}: {obstacle}; read by TensorFlow's own "
+      f"{dataset.info.full_name}: {why_not}; read by TensorFlow's own "
       "operations, which are slower and shuffle through a buffer of "
       f"{stock_input.SHUFFLE_BUFFER:,} records"
     )
-  if obstacle or path == "stock":
-    return stock_input.make(
+  if why_not or path == "stock":
+    whole = dataclasses.replace(
+      plan, batch_size=plan.batch_size * plan.workers, workers=1, worker=0
+    )
+    batches = stock_input.make(
       dataset.parts(split),
       dataset.layout,
-      plan,
+      whole,
       compression=compression,
       with_strings=with_strings,
       fast_dct=settings.fast_dct,
     )
+    # Every worker decodes all rows: its own ones only are known afterwards.
+    return fast_input.shares(batches, plan) if plan.workers > 1 else batches
   reader = dataset.reader(split, settings)
   return fast_input.make(
     reader, dataset.layout, plan, with_strings=with_strings
   )
 
 
-def _obstacle(dataset: built_dataset.Dataset, split: str) -> tuple[str, str]:
+def obstacle(dataset: built_dataset.Dataset, split: str) -> tuple[str, str]:
   """Returns the compression of the shards, and why not the fast path."""
   for path, *_ in dataset.parts(split):
     try:
@@ -181,15 +198,23 @@ def _log_once(text: str) -> None:
   logging.warning(text)
 
 
-def to_device(batches: tf.data.Dataset) -> tf.data.Dataset:
-  """Has the next two batches copied to the GPU ahead of time, if there is one.
+def to_device(
+  batches: tf.data.Dataset, device: str | None = None
+) -> tf.data.Dataset:
+  """Has the next two batches copied to a GPU ahead of time, if there is one.
 
   As uint8, a quarter of the bytes of float32.
+
+  Args:
+    batches: to be copied.
+    device: where to; None: the first GPU.
   """
-  gpus = tf.config.list_logical_devices("GPU")
-  if not gpus:
+  if device is None:
+    gpus = tf.config.list_logical_devices("GPU")
+    device = gpus[0].name if gpus else ""
+  if not device or "GPU" not in device:
     return batches
-  copy = tf.data.experimental.prefetch_to_device(gpus[0].name, buffer_size=2)
+  copy = tf.data.experimental.prefetch_to_device(device, buffer_size=2)
   return batches.apply(copy)
 
 
@@ -209,7 +234,7 @@ def class_counts(
 def _known_labels(
   dataset: built_dataset.Dataset, split: str
 ) -> Iterator[tuple[str, np.ndarray]]:
-  if _obstacle(dataset, split)[1]:
+  if obstacle(dataset, split)[1]:
     for batch in make_for_eval(dataset, split, batch_size=64):
       for head in labels.HEADS:
         values = batch[head].numpy()
@@ -220,41 +245,6 @@ def _known_labels(
     columns = stored["labels"][part].T
     for head, values in zip(labels.HEADS, columns, strict=True):
       yield head, values[values >= 0]
-
-
-def train_photos(
-  dataset: built_dataset.Dataset,
-  *,
-  batch_size: int,
-  seed: int,
-  epoch: int,
-  step: int,
-) -> list[str]:
-  """Returns the photos of a training batch, in order.
-
-  Args:
-    dataset: as `make_for_train` had it.
-    batch_size: as it had it.
-    seed: as it had it.
-    epoch: of the batch.
-    step: of the epoch.
-
-  Returns:
-    Paths relative to photos/; none where the fast path cannot be taken.
-  """
-  if _obstacle(dataset, "train")[1]:
-    return []
-  plan = fast_input.Plan(
-    numbers=dataset.numbers("train"),
-    batch_size=batch_size,
-    seed=seed,
-    epoch=epoch,
-  )
-  reader = dataset.reader("train", _DEFAULT)
-  buffers = batch_buffers.BatchBuffers(batch_size, dataset.image_size)
-  batch = reader.read(plan.records(step), buffers, with_strings=True)
-  photos = batch.strings[dataset.layout.strings.index("photo")]
-  return [photo.decode("utf-8") for photo in photos]
 
 
 def sample_faces(

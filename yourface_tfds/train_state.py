@@ -7,6 +7,7 @@ changes are functions of the seed and the step, and need nothing.
 """
 
 import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -65,21 +66,33 @@ def save(
     os.fsync(file.fileno())
 
 
-def load(folder: pathlib.Path) -> Progress | None:
+def read(folder: pathlib.Path) -> bytes:
+  """Returns the state of a folder as it is stored; nothing if there is none."""
+  try:
+    return (folder / NAME).read_bytes()
+  except FileNotFoundError:
+    return b""
+
+
+def load(folder: pathlib.Path, stored: bytes | None = None) -> Progress | None:
   """Returns how far the run of a folder is, None if it never saved.
+
+  Args:
+    folder: the workdir; names the file in errors.
+    stored: as from `read`, perhaps on another machine; None: of this folder.
 
   Raises:
     UserError: the file is damaged, or of an older version.
   """
-  path = folder / NAME
-  if not path.exists():
+  stored = read(folder) if stored is None else stored
+  if not stored:
     return None
   try:
-    with np.load(path, allow_pickle=False) as state:
+    with np.load(io.BytesIO(stored), allow_pickle=False) as state:
       found = json.loads(str(state["progress"]))
       sums = state["sums"]
   except _DAMAGED as error:
-    raise _unreadable(path, error) from error
+    raise _unreadable(folder / NAME, error) from error
   return Progress(step=found["step"], sums=sums, history=found["history"])
 
 
@@ -87,6 +100,7 @@ def restore(
   folder: pathlib.Path,
   model: Sequence[keras.Variable],
   optimizer: Sequence[keras.Variable],
+  stored: bytes | None = None,
 ) -> None:
   """Assigns what `save` wrote.
 
@@ -94,13 +108,14 @@ def restore(
     folder: that holds a state.
     model: variables, as many and as large as were saved.
     optimizer: the same.
+    stored: as for `load`.
 
   Raises:
     UserError: the file is damaged, or of another model.
   """
-  path = folder / NAME
+  stored = read(folder) if stored is None else stored
   try:
-    with np.load(path, allow_pickle=False) as state:
+    with np.load(io.BytesIO(stored), allow_pickle=False) as state:
       for prefix, variables in (("model", model), ("optimizer", optimizer)):
         count = sum(name.startswith(f"{prefix}_") for name in state.files)
         if count != len(variables):
@@ -110,7 +125,7 @@ def restore(
         for i, variable in enumerate(variables):
           variable.assign(state[f"{prefix}_{i}"])
   except _DAMAGED as error:
-    raise _unreadable(path, error) from error
+    raise _unreadable(folder / NAME, error) from error
 
 
 def _unreadable(path: pathlib.Path, error: Exception) -> cli.UserError:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from yourface_tfds import (
   augment,
   built_dataset,
+  devices,
   input_pipeline,
   losses,
   mixing,
@@ -20,7 +21,9 @@ from yourface_tfds import (
   phases,
   quiet,
   running_sums,
+  stopping,
   train_settings,
+  whole_batch,
 )
 
 
@@ -29,7 +32,8 @@ class Trainer:
 
   Attributes:
     step: steps done, of the whole run.
-    sums: of the epoch in progress.
+    sums: of the epoch in progress, of all devices; each has them.
+    devices: that it trains on.
     model, optimizer: the optimizer is of the phase that `step` is in.
     steps_per_epoch: batches of the train split, the last one may be smaller.
   """
@@ -38,40 +42,46 @@ class Trainer:
     self,
     dataset: built_dataset.Dataset,
     settings: train_settings.TrainSettings,
+    where: devices.Devices = devices.ONE,
   ) -> None:
     """Builds the model.
 
     Args:
       dataset: with a train split.
       settings: of the run.
+      where: the devices to train on.
 
     Raises:
-      UserError: the weights cannot be had.
+      UserError: the weights cannot be had, or the batch not be divided.
     """
+    where.check(settings.batch_size)
     keras.utils.set_random_seed(settings.seed)
     self.dataset = dataset
     self.settings = settings
     self.step = 0
-    self.sums = running_sums.RunningSums()
-    self.model = models.build_model(settings.model_settings(), settings.policy)
+    self.devices = where
+    with where.scope():
+      self.sums = running_sums.RunningSums()
+      self._validation = running_sums.RunningSums()
+      self._asked = tf.Variable(0.0, trainable=False)
+      self.model = models.build_model(
+        settings.model_settings(), settings.policy
+      )
+    where.prepare(self.model)
+    where.part_seeds(self.model.variables)
+    # Each image is mixed with the one before it, which another device may have.
+    self._with_neighbour = where.replicas > 1 and settings.mix != "none"
     examples = dataset.num_examples("train")
     self.steps_per_epoch = -(-examples // settings.batch_size)
-    self._augment = augment.Augment(
-      augment.PRESETS[settings.augment], seed=settings.seed
-    )
-    with quiet.without_greeting():  # XLA's, when it first compiles.
-      self._augment(
-        tf.zeros([1, 8, 8, 3], tf.uint8),
-        tf.zeros([1, 2], tf.int64),
-        training=True,
-      )
+    self._augment = _augmentation(settings)
     self._weights = None
     if settings.class_weights:
       counts = input_pipeline.class_counts(dataset, "train")
       self._weights = losses.class_weights(counts)
     self._phases = phases.plan(settings)
-    self._validation = running_sums.RunningSums()
-    self._eval_step = tf.function(self._evaluate, reduce_retracing=True)
+    self._eval_step = tf.function(
+      where.each(self._evaluate), reduce_retracing=True
+    )
     self._enter(self._phases[0])
 
   @property
@@ -95,29 +105,48 @@ class Trainer:
     self._current = phase
     if models.can_fine_tune(self.settings.model_settings()):
       models.set_fine_tuning(self.model, on=phase.fine_tuning)
-    self.optimizer = phases.make_optimizer(
-      self.settings, phase, self.steps_per_epoch
-    )
-    self.optimizer.build(self.model.trainable_variables)
+    with self.devices.scope():
+      self.optimizer = phases.make_optimizer(
+        self.settings, phase, self.steps_per_epoch
+      )
+      self.optimizer.build(self.model.trainable_variables)
+    self.devices.summed_before(self.optimizer)
     # What is trained is part of the graph.
-    self._train_step = tf.function(self._train, reduce_retracing=True)
+    self._train_step = tf.function(
+      self.devices.each(self._train), reduce_retracing=True
+    )
 
-  def _train(self, batch: losses.Batch, step: tf.Tensor) -> None:
+  def _train(
+    self, batch: losses.Batch, step: tf.Tensor, asked: tf.Tensor
+  ) -> None:
+    """Trains one device on its rows of a batch."""
     settings = self.settings
     epoch = step // self.steps_per_epoch
-    first = step % self.steps_per_epoch * settings.batch_size
-    places = first + tf.range(
-      tf.shape(batch["image"], tf.int64)[0], dtype=tf.int64
-    )
-    keys = tf.stack([tf.fill(tf.shape(places), epoch), places], axis=1)
+    begin = step % self.steps_per_epoch * settings.batch_size
+    count = tf.shape(batch["image"], tf.int64)[0]
+    if self.devices.replicas > 1:
+      left = self.dataset.num_examples("train") - begin
+      count = tf.minimum(left, settings.batch_size)
+    first, stop = self.devices.share(count)
+    rows = tf.range(first, stop)
+    if self._with_neighbour:
+      rows = tf.concat([[(first - 1) % count], rows], 0)
+    keys = tf.stack([tf.fill(tf.shape(rows), epoch), begin + rows], axis=1)
     images = self._augment(batch["image"], keys, training=True)
-    images, targets = mixing.mix(
+    images, targets = whole_batch.mix(
       images,
       losses.targets(batch),
-      seed=settings.seed,
-      step=step,
-      settings=settings.mix_settings(),
+      mix=lambda images, targets: mixing.mix(
+        images,
+        targets,
+        seed=settings.seed,
+        step=step,
+        settings=settings.mix_settings(),
+      ),
+      rows=(first, stop, count) if self._with_neighbour else None,
     )
+    if self._with_neighbour:
+      batch = {name: tensor[1:] for name, tensor in batch.items()}
     with tf.GradientTape() as tape:
       probabilities = self.model(images, training=True)
       each = losses.head_losses(
@@ -126,30 +155,48 @@ class Trainer:
         weights=self._weights,
         label_smoothing=settings.label_smoothing,
       )
+      each = whole_batch.weigh(each, targets, self.devices)
       scaled = self.optimizer.scale_loss(tf.add_n(list(each.values())))
     variables = self.model.trainable_variables
-    gradients = tape.gradient(scaled, variables)
+    gradients = self.devices.total(tape.gradient(scaled, variables))
     self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-    self.sums.add(batch, each, probabilities, step)
+    if self.devices.are_several:
+      (asked,) = self.devices.total([asked + 0.0])
+      self._asked.assign(asked)
+    whole = whole_batch.join(batch, each, probabilities, count, self.devices)
+    self.sums.add(*whole, step)
 
-  def _evaluate(self, batch: losses.Batch) -> None:
+  def _evaluate(self, batch: losses.Batch, count: tf.Tensor) -> None:
+    """Adds one device's rows of a batch of `count` rows."""
     probabilities = self.model(
       tf.cast(batch["image"], tf.float32), training=False
     )
-    each = losses.head_losses(losses.targets(batch), probabilities)
-    self._validation.add(batch, each, probabilities, tf.constant(0, tf.int64))
+    targets = losses.targets(batch)
+    each = losses.head_losses(targets, probabilities)
+    each = whole_batch.weigh(each, targets, self.devices)
+    whole = whole_batch.join(batch, each, probabilities, count, self.devices)
+    self._validation.add(*whole, tf.constant(0, tf.int64))
 
   def batches(self) -> Iterator[losses.Batch]:
     """Yields the batches from here to the end of the last epoch."""
-    dataset = input_pipeline.make_for_train(
-      self.dataset,
-      batch_size=self.settings.batch_size,
-      seed=self.settings.seed,
-      epoch=self.epoch,
-      epochs=self.settings.epochs - self.epoch,
-      start_step=self.step % self.steps_per_epoch,
-    )
-    return iter(input_pipeline.to_device(dataset))
+
+    def make(
+      context: tf.distribute.InputContext | None, device: str | None
+    ) -> tf.data.Dataset:
+      dataset = input_pipeline.make_for_train(
+        self.dataset,
+        batch_size=self.settings.batch_size // self.devices.replicas,
+        seed=self.settings.seed,
+        epoch=self.epoch,
+        epochs=self.settings.epochs - self.epoch,
+        start_step=self.step % self.steps_per_epoch,
+        input_context=context,
+        with_neighbour=self._with_neighbour,
+        has_rows=True,
+      )
+      return input_pipeline.to_device(dataset, device)
+
+    return self.devices.batches(make)
 
   def train_on(self, batches: Iterable[losses.Batch]) -> Iterator[int]:
     """Trains on batches, one at a time; yields the step after each.
@@ -160,16 +207,54 @@ class Trainer:
       phase = self._phase(self.step)
       if phase is not self._current:
         self._enter(phase)
-      self._train_step(batch, tf.constant(self.step, tf.int64))
+      self._train_step(
+        batch,
+        tf.constant(self.step, tf.int64),
+        tf.constant(float(stopping.is_asked())),
+      )
       self.step += 1
       yield self.step
 
+  def is_asked_to_stop(self) -> bool:
+    """Returns whether anybody was, on whichever worker, before this step.
+
+    With several workers all must ask after the same step, and then wait for it.
+    """
+    if self.devices.are_several:
+      return bool(self._asked.numpy())
+    return stopping.is_asked()
+
   def validate(self) -> dict[str, float]:
     """Returns the figures on `validation`: plain cross-entropy, no changes."""
+    size = self.settings.batch_size
+
+    def make(
+      context: tf.distribute.InputContext | None, device: str | None
+    ) -> tf.data.Dataset:
+      del device  # Texts cannot be copied to a GPU.
+      return input_pipeline.make_for_eval(
+        self.dataset,
+        "validation",
+        batch_size=size // self.devices.replicas,
+        input_context=context,
+        has_rows=True,
+      )
+
     self._validation.reset()
+    left = self.dataset.num_examples("validation")
     with input_pipeline.plain_errors():
-      for batch in input_pipeline.make_for_eval(
-        self.dataset, "validation", batch_size=self.settings.batch_size
-      ):
-        self._eval_step(batch)
+      for batch in self.devices.batches(make):
+        self._eval_step(batch, tf.constant(min(left, size), tf.int64))
+        left -= size
     return self._validation.figures("validation_")
+
+
+def _augmentation(settings: train_settings.TrainSettings) -> augment.Augment:
+  layer = augment.Augment(augment.PRESETS[settings.augment], seed=settings.seed)
+  with quiet.without_greeting():  # XLA's, when it first compiles.
+    layer(
+      tf.zeros([1, 8, 8, 3], tf.uint8),
+      tf.zeros([1, 2], tf.int64),
+      training=True,
+    )
+  return layer
