@@ -130,6 +130,19 @@ def test_int8_may_lose_one_point_of_accuracy(model, photos, failures):
   assert results["int8"]["failures"] == failures
 
 
+@pytest.mark.parametrize(
+  ("batches", "failures"),
+  [(1, []), (2, ["int8: job loses 6.2 points of accuracy, allowed: 3.12"])],
+)
+def test_where_a_photo_is_more_than_a_point_it_may_lose_one(
+  model, batches, failures
+):
+  # One of 16, two of 32.
+  photos = [batch(model)] * batches
+  results = parity.compare(model, {"int8": answering_wrong(2)}, photos)
+  assert results["int8"]["failures"] == failures
+
+
 def test_unknown_labels_have_no_accuracy_but_differ_all_the_same(model):
   results = parity.compare(
     model, {"float32": shifted(0.2)}, parity.drawn_batches(SIZE)
