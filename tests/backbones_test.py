@@ -15,6 +15,9 @@ import tensorflow as tf
 
 from yourface_tfds import backbones, cli
 
+# Large networks are built, many times: a minute.
+pytestmark = pytest.mark.slow
+
 _SIZE = 32
 _MAIN = [
   "MobileNetV2",

@@ -25,6 +25,9 @@ from yourface_tfds import (
   input_report,
 )
 
+# Whole benchmarks: a minute.
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 CONFIG = "{}-image_size_32"
 

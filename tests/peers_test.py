@@ -13,6 +13,9 @@ import pytest
 from tests import conftest, drawn
 from yourface_tfds.peers import child, memory, peer, registry
 
+# Processes of other libraries: a minute.
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 COUNT = 300
 BATCH = 64  # The last batch of an epoch is smaller.
