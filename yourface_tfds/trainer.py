@@ -207,10 +207,11 @@ class Trainer:
       phase = self._phase(self.step)
       if phase is not self._current:
         self._enter(phase)
+      asked = self.devices.are_several and stopping.is_asked()
       self._train_step(
         batch,
         tf.constant(self.step, tf.int64),
-        tf.constant(float(stopping.is_asked())),
+        tf.constant(float(asked)),
       )
       self.step += 1
       yield self.step
