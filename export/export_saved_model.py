@@ -23,6 +23,7 @@ from yourface_tfds import (
   gate,
   parity,
   serving,
+  storage,
   workdir,
 )
 
@@ -91,7 +92,7 @@ def main(argv: list[str]) -> None:
     print(f"Compared with the model, on {on['split']}:")
     print(gate.table(results))
   served = serving.publish(path, out / "serving", _VERSION.value)
-  cli.write_text(out / "labels.json", export_lib.labels_json(settings))
+  storage.write_text(out / "labels.json", export_lib.labels_json(settings))
   card = exported_card.write(_WORKDIR.value, model, out)
   print(f"Wrote {path} (signatures serving_default, photos, all_faces)")
   print(f"Wrote {served} (the same, as TensorFlow Serving wants it)")

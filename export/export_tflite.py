@@ -23,6 +23,7 @@ from yourface_tfds import (
   gate,
   input_pipeline,
   parity,
+  storage,
   tflite_detector,
   tflite_lib,
 )
@@ -101,7 +102,7 @@ def main(argv: list[str]) -> None:
   tflite_detector.save(path)
   _written(path)
   path = output_dir / "labels.json"
-  cli.write_text(path, labels_text)
+  storage.write_text(path, labels_text)
   _written(path)
   if results:
     on = {"dataset": dataset.info.full_name, "split": split}

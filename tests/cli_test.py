@@ -11,7 +11,7 @@ import textwrap
 import pytest
 
 from tests import drawn
-from yourface_tfds import cli
+from yourface_tfds import cli, storage
 
 
 def _listing(folder):
@@ -39,13 +39,13 @@ def _run(folder, program, *arguments, name="program.py"):
 
 def test_replaced_file(tmp_path):
   path = tmp_path / "new" / "a.keras"
-  with cli.replaced_file(path) as temporary:
+  with storage.replaced_file(path) as temporary:
     assert temporary.parent == path.parent
     assert temporary.suffix == ".keras"
     temporary.write_text("one")
     assert not path.exists()
   assert path.read_text() == "one"
-  with cli.replaced_file(str(path)) as temporary:
+  with storage.replaced_file(str(path)) as temporary:
     temporary.write_text("two")
     assert path.read_text() == "one"
   assert path.read_text() == "two"
@@ -58,7 +58,7 @@ def test_replaced_file_keeps_the_old_one_on_error(tmp_path, kind, exists):
   path = tmp_path / "a.json"
   if exists:
     path.write_text("old")
-  with pytest.raises(kind), cli.replaced_file(path) as temporary:
+  with pytest.raises(kind), storage.replaced_file(path) as temporary:
     temporary.write_text("half")
     raise kind
   assert _listing(tmp_path) == (["a.json"] if exists else [])
@@ -68,26 +68,26 @@ def test_replaced_file_keeps_the_old_one_on_error(tmp_path, kind, exists):
 def test_replaced_file_needs_a_file(tmp_path):
   path = tmp_path / "a.json"
   path.write_text("old")
-  with pytest.raises(FileNotFoundError), cli.replaced_file(path):
+  with pytest.raises(FileNotFoundError), storage.replaced_file(path):
     pass
   assert path.read_text() == "old"
 
 
 def test_write_text(tmp_path):
-  cli.write_text(tmp_path / "a.txt", "강아지\n")
+  storage.write_text(tmp_path / "a.txt", "강아지\n")
   assert (tmp_path / "a.txt").read_bytes() == "강아지\n".encode()
 
 
 def test_replaced_dir(tmp_path):
   path = tmp_path / "new" / "model"
-  with cli.replaced_dir(path) as temporary:
+  with storage.replaced_dir(path) as temporary:
     assert temporary.parent == path.parent
     assert _listing(temporary) == []
     (temporary / "one").write_text("1")
     assert not path.exists()
   assert _listing(path) == ["one"]
   assert path.stat().st_mode & 0o777 == 0o755
-  with cli.replaced_dir(str(path)) as temporary:
+  with storage.replaced_dir(str(path)) as temporary:
     (temporary / "two").write_text("2")
     assert _listing(path) == ["one"]
   assert _listing(path) == ["two"]
@@ -101,7 +101,7 @@ def test_replaced_dir_keeps_the_old_one_on_error(tmp_path, kind, exists):
   if exists:
     path.mkdir()
     (path / "old").write_text("old")
-  with pytest.raises(kind), cli.replaced_dir(path) as temporary:
+  with pytest.raises(kind), storage.replaced_dir(path) as temporary:
     (temporary / "half").write_text("half")
     raise kind
   assert _listing(tmp_path) == (["model"] if exists else [])
@@ -125,7 +125,7 @@ def test_replaced_dir_interrupted_between_its_two_renames(
   with (
     monkeypatch.context() as patch,
     pytest.raises(kind),
-    cli.replaced_dir(path) as temporary,
+    storage.replaced_dir(path) as temporary,
   ):
     (temporary / "new").write_text("new")
     patch.setattr(pathlib.Path, "rename", fail_into_place)
@@ -169,7 +169,7 @@ _PROGRAM = """
   import time
 
   from absl import flags, logging
-  from yourface_tfds import cli
+  from yourface_tfds import cli, storage
 
   flags.DEFINE_string("do", "", "What to do.")
   _DIR = cli.output_dir_flag("it")
@@ -186,7 +186,7 @@ _PROGRAM = """
     if what == "bug":
       raise RuntimeError("a bug")
     if what == "wait":
-      with cli.replaced_file(_DIR.value + "/result") as path:
+      with storage.replaced_file(_DIR.value + "/result") as path:
         path.write_text("half")
         print("waiting", flush=True)
         time.sleep(60)

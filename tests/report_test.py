@@ -22,6 +22,7 @@ from yourface_tfds import (
   report,
   report_page,
   report_sections,
+  storage,
 )
 
 _HISTORY = [
@@ -86,7 +87,7 @@ def _write_photos_csv(dataset, examples):
     for number, example in enumerate(members)
   ]
   path = f"{dataset.info.data_dir}/photos.csv"
-  cli.write_text(path, curate.csv_text(rows))
+  storage.write_text(path, curate.csv_text(rows))
 
 
 @pytest.fixture(scope="module")

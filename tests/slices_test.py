@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from yourface_tfds import built_dataset, cli, curate, labels, slices
+from yourface_tfds import built_dataset, curate, labels, slices, storage
 
 _MAJORITY = {"gender": 1, "job": -1, "face_type": 0}
 
@@ -142,7 +142,7 @@ def test_table_beside_the_shards(write_dataset, tiny_examples, tmp_path):
     curate.PhotoRow(path="x.txt", person="", status="not_an_image"),
   ]
   path = f"{dataset.info.data_dir}/photos.csv"
-  cli.write_text(path, curate.csv_text(rows))
+  storage.write_text(path, curate.csv_text(rows))
   table = slices.read_table(dataset)
   assert table is not None
   assert [row["path"] for row in table] == ["김/a,1.jpg"]

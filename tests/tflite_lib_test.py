@@ -22,6 +22,7 @@ from yourface_tfds import (
   models,
   quiet,
   sample_drawing,
+  storage,
   tflite_classifier,
   tflite_lib,
   train_settings,
@@ -399,7 +400,7 @@ def workdir(tmp_path_factory):
     bias = model.get_layer(head).bias
     bias.assign(3.0 * (np.arange(bias.shape[0]) == 0))
   model.save_weights(folder / "best.weights.h5")
-  cli.write_text(folder / "settings.json", cli.dump_json(vars(settings)))
+  storage.write_text(folder / "settings.json", cli.dump_json(vars(settings)))
   calibrated.write(folder, {})
   return folder
 

@@ -15,6 +15,7 @@ from yourface_tfds import (
   metrics,
   report,
   report_text,
+  storage,
   workdir,
 )
 
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> None:
   for split in splits:
     results[split] = metrics.evaluate(model, dataset, split, temperatures)
     path = f"{_WORKDIR.value}/evaluate_{split}.json"
-    cli.write_text(path, cli.dump_json(results[split]))
+    storage.write_text(path, cli.dump_json(results[split]))
     print(report_text.table(results[split]), file=_out())
     print(f"Figures: {path}", file=_out())
   whole = report.make(model, dataset, _WORKDIR.value, results, temperatures)

@@ -20,7 +20,14 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 import tqdm
 
-from yourface_tfds import built_dataset, cli, input_pipeline, photos, tfrecord
+from yourface_tfds import (
+  built_dataset,
+  cli,
+  input_pipeline,
+  photos,
+  storage,
+  tfrecord,
+)
 from yourface_tfds.peers import peer
 
 _SHARD_BYTES = 150_000_000  # What TFDS advises: 100 to 250 MB.
@@ -292,4 +299,4 @@ def _describe(
     given = tf.io.gfile.join(os.fspath(dataset.info.data_dir), name)
     with tf.io.gfile.GFile(given) as file:
       facts = json.loads(file.read())
-    cli.write_text(folder / name, cli.dump_json(facts | change))
+    storage.write_text(folder / name, cli.dump_json(facts | change))

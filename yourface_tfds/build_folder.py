@@ -25,7 +25,8 @@ def claimed(unpublished: pathlib.Path) -> Iterator[None]:
     unpublished: the folder that TFDS made for this build.
 
   Raises:
-    UserError: another build of this config is running.
+    UserError: another build of this config is running, or has published the
+      version since this one began.
   """
   folder = unpublished.parent
   handle = os.open(folder, os.O_RDONLY)
@@ -37,6 +38,12 @@ def claimed(unpublished: pathlib.Path) -> Iterator[None]:
         f"{folder}: another build writes to it; wait for it to end, or give "
         "another --data_dir"
       ) from error
+    version = unpublished.name.partition("_")[2]
+    if version and (folder / version).exists():
+      raise cli.UserError(
+        f"{folder / version}: another build has published it meanwhile; it may "
+        "be used, or built anew with --overwrite"
+      )
     for leftover in folder.glob("incomplete.*"):
       if leftover.name != unpublished.name:
         shutil.rmtree(leftover, ignore_errors=True)

@@ -23,6 +23,7 @@ from yourface_tfds import (
   labels,
   metrics,
   report_text,
+  storage,
   train_settings,
   workdir,
 )
@@ -56,7 +57,7 @@ def write(
       for head, one in temperatures.items()
     },
   }
-  cli.write_text(pathlib.Path(folder) / NAME, cli.dump_json(content))
+  storage.write_text(pathlib.Path(folder) / NAME, cli.dump_json(content))
 
 
 def read(folder: str | os.PathLike[str]) -> dict[str, float]:

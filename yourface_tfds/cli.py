@@ -1,4 +1,4 @@
-"""What every command shares: one-line errors, common flags, JSON, safe files.
+"""What every command shares: one-line errors, common flags, JSON.
 
 _DATA_DIR = cli.data_dir_flag()
 
@@ -9,17 +9,13 @@ if __name__ == "__main__":
   cli.run(main)
 """
 
-import contextlib
 import json
-import os
 import pathlib
-import shutil
 import signal
 import sys
-import tempfile
 import types
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
@@ -201,54 +197,3 @@ def _required_string(name: str, text: str) -> flags.FlagHolder[str]:
 def dump_json(value: Mapping[str, Any]) -> str:
   """Returns `value` as indented JSON with its Unicode readable."""
   return json.dumps(value, ensure_ascii=False, indent=2)
-
-
-@contextlib.contextmanager
-def replaced_file(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-  """Yields a path beside `path` that takes its place on success.
-
-  It keeps the ending, by which libraries choose a format. On any error, Ctrl-C
-  included, it is removed and `path` stays as it was.
-  """
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f".incomplete.{path.name}")
-  try:
-    yield temporary
-    temporary.replace(path)
-  finally:
-    temporary.unlink(missing_ok=True)
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-  """Writes a UTF-8 text file, whole or not at all."""
-  with replaced_file(path) as temporary:
-    temporary.write_text(text, encoding="utf-8")
-
-
-@contextlib.contextmanager
-def replaced_dir(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-  """Yields an empty folder that takes the place of `path` on success.
-
-  On any error, Ctrl-C included, it is removed and `path` stays as it was.
-  """
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  prefix = f".{path.name}.incomplete."
-  temporary = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
-  try:
-    yield temporary
-    temporary.chmod(0o755)  # mkdtemp makes it private; a result is not.
-    if path.exists():
-      old = temporary.with_name(temporary.name + ".old")
-      path.rename(old)
-      try:
-        temporary.rename(path)
-      except BaseException:
-        old.rename(path)
-        raise
-      shutil.rmtree(old)
-    else:
-      temporary.rename(path)
-  finally:
-    shutil.rmtree(temporary, ignore_errors=True)

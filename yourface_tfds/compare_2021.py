@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from yourface_tfds import cli, labels
+from yourface_tfds import cli, labels, storage
 from yourface_tfds.peers import memory
 
 WAYS: Mapping[str, tuple[str, ...]] = {
@@ -77,7 +77,7 @@ def run(
     peak = _command("training.train", *where, *more, out=out)
     _command("training.evaluate", *where, out=out)
     result[name] = _figures(output_dir / name) | {"peak_anonymous_mb": peak}
-  cli.write_text(output_dir / "compare_2021.json", cli.dump_json(result))
+  storage.write_text(output_dir / "compare_2021.json", cli.dump_json(result))
   return result
 
 

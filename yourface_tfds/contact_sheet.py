@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from yourface_tfds import card, cli
+from yourface_tfds import card, storage
 
 _Color = tuple[int, int, int]
 _BILINEAR = Image.Resampling.BILINEAR
@@ -162,7 +162,7 @@ class _Sheet:
     ending = "" if number == 1 else f"-{number:03}"
     self.paths.append(self._folder / f"contact_sheet{ending}.jpg")
     page = self._page.crop((0, 0, _WIDTH, self._y + _PAD))
-    with cli.replaced_file(self.paths[-1]) as path:
+    with storage.replaced_file(self.paths[-1]) as path:
       # With colour at half the resolution, small red letters are smeared.
       page.save(path, "JPEG", quality=88, subsampling=0)
     self._page.paste(_PAPER, (0, 0, _WIDTH, _MAX_HEIGHT))

@@ -185,7 +185,12 @@ class DetectionCache:
     return Detections.from_json(text) if check == _check(text) else None
 
   def put(self, found: Mapping[str, Detections]) -> None:
-    """Records detections by content hash, all of them or none."""
+    """Records detections by content hash, all of them or none.
+
+    Raises:
+      OSError: the disk is full or may not be written, or another build has
+        held the file for a minute.
+    """
     rows = [
       (self._detector, digest, _check(text) + text)
       for digest, text in (
@@ -193,11 +198,16 @@ class DetectionCache:
       )
     ]
     with self._lock:
-      self._database.execute("BEGIN IMMEDIATE")
-      self._database.executemany(
-        "INSERT OR REPLACE INTO detections VALUES (?, ?, ?)", rows
-      )
-      self._database.execute("COMMIT")
+      try:
+        self._database.execute("BEGIN IMMEDIATE")
+        self._database.executemany(
+          "INSERT OR REPLACE INTO detections VALUES (?, ?, ?)", rows
+        )
+        self._database.execute("COMMIT")
+      except sqlite3.Error as error:
+        if self._database.in_transaction:  # Other threads may come after.
+          self._database.execute("ROLLBACK")
+        raise OSError(f"{self._path}: {cli.one_line(error)}") from error
 
   def close(self) -> None:
     """Closes the file; what was put is in it."""

@@ -24,6 +24,7 @@ from yourface_tfds import (
   manifest,
   photo_graph,
   serving,
+  storage,
   train_settings,
 )
 
@@ -182,7 +183,7 @@ def save_saved_model(
       nothing is left.
   """
   module = FaceModel(model, settings)
-  with cli.replaced_dir(path) as folder:
+  with storage.replaced_dir(path) as folder:
     tf.saved_model.save(
       module,
       str(folder),

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from yourface_tfds import cli, model_card
+from yourface_tfds import cli, model_card, storage
 
 
 def write(
@@ -47,7 +47,7 @@ def write(
       "training": trained,
     }
   path = pathlib.Path(folder) / model_card.NAME
-  cli.write_text(path, model_card.text(report, beside_report=False))
+  storage.write_text(path, model_card.text(report, beside_report=False))
   return path
 
 

@@ -20,6 +20,7 @@ from yourface_tfds import (
   manifest,
   parity,
   parity_ways,
+  storage,
   tflite_lib,
 )
 
@@ -137,7 +138,7 @@ def record(
     "limits": {"difference": parity.LIMITS, "accuracy_lost": parity.MAX_LOST},
     "ways": ways,
   }
-  cli.write_text(path, cli.dump_json(content))
+  storage.write_text(path, cli.dump_json(content))
   return path
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from yourface_tfds import card, cli
+from yourface_tfds import card, cli, storage
 
 JSON_NAME = "benchmark_input.json"
 PICTURE_NAME = "benchmark_input.png"
@@ -31,8 +31,8 @@ def write(result: _Result, folder: str | os.PathLike[str]) -> list[str]:
   """Writes the JSON and the picture; returns their paths."""
   data = pathlib.Path(folder) / JSON_NAME
   drawn = pathlib.Path(folder) / PICTURE_NAME
-  cli.write_text(data, cli.dump_json(result) + "\n")
-  with cli.replaced_file(drawn) as temporary:
+  storage.write_text(data, cli.dump_json(result) + "\n")
+  with storage.replaced_file(drawn) as temporary:
     picture(result).save(temporary)
   return [str(data), str(drawn)]
 

@@ -15,7 +15,7 @@ import json
 import os
 import pathlib
 
-from yourface_tfds import cli
+from yourface_tfds import cli, storage
 
 NAME = "manifest.json"
 
@@ -35,7 +35,7 @@ def write(folder: str | os.PathLike[str]) -> None:
   folder = pathlib.Path(folder)
   files = {name: _digest(folder / name) for name in _files(folder)}
   content = cli.dump_json({"format": _FORMAT, "sha256": files})
-  cli.write_text(folder / NAME, content + "\n")
+  storage.write_text(folder / NAME, content + "\n")
 
 
 def check(folder: str | os.PathLike[str], *, trust: bool = False) -> None:

@@ -13,7 +13,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from yourface_tfds import cli, labels, markdown, report_text, weights_terms
+from yourface_tfds import labels, markdown, report_text, storage, weights_terms
 
 NAME = "model_card.md"
 
@@ -95,7 +95,7 @@ def write(
 ) -> pathlib.Path:
   """Writes the card into a folder and returns its path."""
   path = pathlib.Path(folder) / NAME
-  cli.write_text(path, text(report))
+  storage.write_text(path, text(report))
   return path
 
 

@@ -9,6 +9,7 @@ from yourface_tfds import (
   cli,
   fast_input,
   input_pipeline,
+  storage,
   train_settings,
 )
 
@@ -41,7 +42,7 @@ def error(
   )
   path = workdir / "not_finite.txt"
   if write:
-    cli.write_text(path, "\n".join([*photos, ""]))
+    storage.write_text(path, "\n".join([*photos, ""]))
   return cli.UserError(
     f"step {step} (epoch {epoch + 1}, batch {place + 1}): the loss is not "
     f"finite; its photos are in {path} ({', '.join(photos[:2])}, ...); look "

@@ -19,6 +19,7 @@ from yourface_tfds import (
   predict_inputs,
   predict_lib,
   predict_output,
+  storage,
 )
 
 _ENDINGS = (".png", ".jpg", ".jpeg")
@@ -110,6 +111,6 @@ class Pictures:
 
 
 def _save(picture: Image.Image, path: pathlib.Path) -> None:
-  with cli.replaced_file(path) as temporary:
+  with storage.replaced_file(path) as temporary:
     # Of JPEG; PNG has none.
     picture.save(temporary, quality=photos.JPEG_QUALITY)

@@ -23,6 +23,7 @@ from yourface_tfds import (
   report_page,
   report_text,
   slices,
+  storage,
 )
 
 FILES = ("report.json", "report.html", model_card.NAME)
@@ -172,7 +173,7 @@ def write(
   """
   folder = pathlib.Path(workdir)
   paths = [folder / name for name in FILES]
-  cli.write_text(paths[0], cli.dump_json(report))
-  cli.write_text(paths[1], report_page.text(report, faces))
+  storage.write_text(paths[0], cli.dump_json(report))
+  storage.write_text(paths[1], report_page.text(report, faces))
   model_card.write(folder, report)
   return paths

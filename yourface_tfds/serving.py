@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from yourface_tfds import cli, sample_drawing, sample_people
+from yourface_tfds import sample_drawing, sample_people, storage
 
 MODEL_NAME = "your_face"
 
@@ -82,7 +82,7 @@ def publish(
     The version's folder.
   """
   target = pathlib.Path(folder) / MODEL_NAME / str(version)
-  with cli.replaced_dir(target) as temporary:
+  with storage.replaced_dir(target) as temporary:
     shutil.copytree(
       saved_model, temporary, copy_function=_link, dirs_exist_ok=True
     )

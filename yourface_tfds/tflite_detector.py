@@ -43,7 +43,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from yourface_tfds import cli, mtcnn, mtcnn_nets, mtcnn_weights, tflite_lib
+from yourface_tfds import mtcnn, mtcnn_nets, mtcnn_weights, storage, tflite_lib
 
 FILE_NAME = "your_face_detector.tflite"
 """Its name in the export folder."""
@@ -104,7 +104,7 @@ def save(
     )
     content = converter.convert()
   content = tflite_lib.attach(content, {CONSTANTS: json.dumps(numbers)})
-  with cli.replaced_file(path) as temporary:
+  with storage.replaced_file(path) as temporary:
     temporary.write_bytes(content)
 
 

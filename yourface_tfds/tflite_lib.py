@@ -27,7 +27,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import interpreter
 
-from yourface_tfds import cli, labels, quiet, tflite_classifier
+from yourface_tfds import labels, quiet, storage, tflite_classifier
 from yourface_tfds.tflite_classifier import INPUT, SIGNATURE
 
 KINDS = ("float32", "float16", "int8")
@@ -183,7 +183,7 @@ def write(
     convert(model, kind, image_size, representative),
     {tflite_classifier.LABELS: labels_text, **words},
   )
-  with cli.replaced_file(path) as temporary:
+  with storage.replaced_file(path) as temporary:
     temporary.write_bytes(content)
     if check is not None:
       check(temporary)

@@ -20,6 +20,7 @@ from yourface_tfds import (
   input_pipeline,
   models,
   stopping,
+  storage,
   train_log,
   train_result,
   train_settings,
@@ -77,7 +78,7 @@ def train(
     run.trainer, run.trainer.step - done, seconds, workdir
   )
   if where.is_chief:
-    cli.write_text(workdir / train_result.NAME, cli.dump_json(result))
+    storage.write_text(workdir / train_result.NAME, cli.dump_json(result))
   return result
 
 

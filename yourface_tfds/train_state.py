@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from yourface_tfds import cli
+from yourface_tfds import cli, storage
 
 NAME = "state.npz"
 
@@ -57,7 +57,7 @@ def save(
     json.dumps({"step": progress.step, "history": progress.history})
   )
   with (
-    cli.replaced_file(folder / NAME) as temporary,
+    storage.replaced_file(folder / NAME) as temporary,
     temporary.open("wb") as file,
   ):
     np.savez(file, allow_pickle=False, **arrays)

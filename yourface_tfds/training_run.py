@@ -15,6 +15,7 @@ from yourface_tfds import (
   input_pipeline,
   not_finite,
   stopping,
+  storage,
   train_log,
   train_result,
   train_settings,
@@ -167,7 +168,7 @@ class Run:
     self.history.append(figures)
     is_best = train_result.best_epoch(self.history) == len(self.history)
     if is_best and self._devices.is_chief:
-      with cli.replaced_file(self.workdir / "best.weights.h5") as temporary:
+      with storage.replaced_file(self.workdir / "best.weights.h5") as temporary:
         self.trainer.model.save_weights(temporary)
     self.trainer.sums.reset()
     self.save()

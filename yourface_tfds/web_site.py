@@ -25,6 +25,7 @@ from yourface_tfds import (
   cli,
   model_card,
   paint,
+  storage,
   tflite_classifier,
   tflite_detector,
   tflite_lib,
@@ -95,7 +96,7 @@ def build(
   facts = _facts(model, detector)
   _check_target(target)
   with (
-    cli.replaced_dir(target) as site,
+    storage.replaced_dir(target) as site,
     tempfile.TemporaryDirectory(prefix="your_face_web.") as scratch,
   ):
     if node_modules is None:

@@ -12,7 +12,7 @@ import pathlib
 
 import keras
 
-from yourface_tfds import built_dataset, cli, models, train_settings
+from yourface_tfds import built_dataset, cli, models, storage, train_settings
 
 _DATASET = "dataset.json"
 
@@ -51,14 +51,14 @@ def claim(
           "flags to continue it, or another --workdir"
         )
   if not only_look:
-    cli.write_text(path, cli.dump_json(mine))
+    storage.write_text(path, cli.dump_json(mine))
 
 
 def remember_dataset(
   workdir: str | os.PathLike[str], data_dir: str, config: str
 ) -> None:
   """Writes down where the dataset lies, for commands that need not be told."""
-  cli.write_text(
+  storage.write_text(
     pathlib.Path(workdir) / _DATASET,
     cli.dump_json({"data_dir": os.path.realpath(data_dir), "config": config}),
   )

@@ -4,6 +4,7 @@ Thin over `yourface_tfds.prepare` and `yourface_tfds.shards`, which do the work.
 """
 
 import atexit
+import contextlib
 import dataclasses
 import itertools
 import pathlib
@@ -14,6 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from yourface_tfds import (
+  build_errors,
   build_facts,
   build_folder,
   build_reports,
@@ -124,6 +126,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       metadata=tfds.core.MetadataDict(dataclasses.asdict(settings)),
     )
 
+  def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+    """Builds; what the disk refuses, and a second build, are one line."""
+    # Until after the rename that publishes.
+    with (
+      build_errors.plain(self.data_dir_root),
+      contextlib.ExitStack() as self._claims,
+    ):
+      super().download_and_prepare(*args, **kwargs)
+
   def _generate_splits(
     self,
     dl_manager: tfds.download.DownloadManager,
@@ -135,27 +146,29 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     work_dir = pathlib.Path(self.data_dir_root) / self.name
     if cli.is_program("tfds"):  # Elsewhere the process is not ours to tune.
       mtcnn.use_one_thread_per_call()
-    with build_folder.claimed(pathlib.Path(self.data_path)):
-      if download_config.beam_options or download_config.beam_runner:
-        from yourface_tfds import beam_build  # Imports Beam: 2 s.
+    self._claims.enter_context(
+      build_folder.claimed(pathlib.Path(self.data_path))
+    )
+    if download_config.beam_options or download_config.beam_runner:
+      from yourface_tfds import beam_build  # Imports Beam: 2 s.
 
-        self._photos = beam_build.plan(
-          manual_dir,
-          self._config.settings,
-          work_dir=work_dir,
-          options=download_config.beam_options,
-          runner=download_config.beam_runner,
-        )
-        return super()._generate_splits(dl_manager, download_config)
-      self._photos = prepare.prepare(
-        manual_dir, self._config.settings, work_dir=work_dir
+      self._photos = beam_build.plan(
+        manual_dir,
+        self._config.settings,
+        work_dir=work_dir,
+        options=download_config.beam_options,
+        runner=download_config.beam_runner,
       )
-      if self.info.file_format is not tfds.core.FileFormat.TFRECORD:
-        return super()._generate_splits(dl_manager, download_config)
-      return [
-        self._write_split(split, download_config)
-        for split in self._photos.splits()
-      ]
+      return super()._generate_splits(dl_manager, download_config)
+    self._photos = prepare.prepare(
+      manual_dir, self._config.settings, work_dir=work_dir
+    )
+    if self.info.file_format is not tfds.core.FileFormat.TFRECORD:
+      return super()._generate_splits(dl_manager, download_config)
+    return [
+      self._write_split(split, download_config)
+      for split in self._photos.splits()
+    ]
 
   def _manual_dir(self, dl_manager: tfds.download.DownloadManager) -> str:
     try:
