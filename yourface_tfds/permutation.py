@@ -11,7 +11,8 @@ import functools
 
 import numpy as np
 
-_ROUNDS = 8
+ROUNDS = 8
+"""Of the network."""
 _BLOCK = 4096  # Positions at a time: 64 numpy calls cost more than 256 values.
 _MASK64 = (1 << 64) - 1
 
@@ -27,12 +28,10 @@ class Order:
 
   def __init__(self, count: int, *, seed: int, epoch: int) -> None:
     self.count = count
-    # Halves of two bits reach too few permutations: orders of five or six
-    # examples were not equally frequent.
-    self._half = max(3, ((count - 1).bit_length() + 1) // 2)
-    state = _mix(_mix(seed & _MASK64) + epoch)
+    self._half = half_bits(count)
+    state = _mix(mixed(seed) + epoch)
     self._keys = tuple(
-      np.uint64(_mix(state + number)) for number in range(1, _ROUNDS + 1)
+      np.uint64(_mix(state + number)) for number in range(1, ROUNDS + 1)
     )
 
   def at(self, positions: np.ndarray) -> np.ndarray:
@@ -58,6 +57,18 @@ class Order:
     for key in self._keys:
       left, right = right, left ^ (_mix_array(right + key) & mask)
     return (left << half) | right
+
+
+def half_bits(count: int) -> int:
+  """Returns the bits of each half of the network for so many examples."""
+  # Halves of two bits reach too few permutations: orders of five or six
+  # examples were not equally frequent.
+  return max(3, ((count - 1).bit_length() + 1) // 2)
+
+
+def mixed(seed: int) -> int:
+  """Returns a seed's 64 bits, any of them as likely 0 as 1."""
+  return _mix(seed & _MASK64)
 
 
 def examples_at(
@@ -90,20 +101,20 @@ def _block(count: int, seed: int, epoch: int, number: int) -> np.ndarray:
 # The finalizer of SplitMix64: G. Steele, D. Lea and C. Flood, Fast Splittable
 # Pseudorandom Number Generators, OOPSLA 2014; constants of variant 13 of
 # D. Stafford.
-_GAMMA = 0x9E3779B97F4A7C15
-_M1, _M2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+GAMMA = 0x9E3779B97F4A7C15
+FACTORS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
 
 def _mix(value: int) -> int:
-  value = (value + _GAMMA) & _MASK64
-  value = ((value ^ (value >> 30)) * _M1) & _MASK64
-  value = ((value ^ (value >> 27)) * _M2) & _MASK64
+  value = (value + GAMMA) & _MASK64
+  value = ((value ^ (value >> 30)) * FACTORS[0]) & _MASK64
+  value = ((value ^ (value >> 27)) * FACTORS[1]) & _MASK64
   return value ^ (value >> 31)
 
 
 def _mix_array(values: np.ndarray) -> np.ndarray:
   values = values ^ (values >> np.uint64(30))
-  values *= np.uint64(_M1)
+  values *= np.uint64(FACTORS[0])
   values ^= values >> np.uint64(27)
-  values *= np.uint64(_M2)
+  values *= np.uint64(FACTORS[1])
   return values ^ (values >> np.uint64(31))
