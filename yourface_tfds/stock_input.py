@@ -81,7 +81,11 @@ def _records(
     compression: "", GZIP or ZLIB.
   """
   datasets = [
-    tf.data.TFRecordDataset(path, compression).skip(skip).take(take)
+    # A file that is cut short between two records is no error to TensorFlow.
+    tf.data.TFRecordDataset(path, compression)
+    .skip(skip)
+    .take(take)
+    .apply(tf.data.experimental.assert_cardinality(take))
     for path, skip, take in parts
   ]
   joined = datasets[0]
@@ -98,23 +102,46 @@ def _decoded(
   with_strings: bool,
   fast_dct: bool,
 ) -> tf.data.Dataset:
-  spec = {name: tf.io.FixedLenFeature([], tf.int64) for name in layout.integers}
-  texts = ("image", *(layout.strings if with_strings else ()))
-  spec |= {name: tf.io.FixedLenFeature([], tf.string) for name in texts}
-
-  def parse(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-    batch = tf.io.parse_example(examples, spec)
-    batch["image"] = decode_images(batch["image"], layout, fast_dct=fast_dct)
+  def parsed(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+    batch = parse(
+      examples, layout, with_strings=with_strings, fast_dct=fast_dct
+    )
     for tensor in batch.values():
       tensor.set_shape([count, *tensor.shape[1:]])
-    names = ("image", *layout.integers, *texts[1:])
-    return {name: batch[name] for name in names}
+    return batch
 
   # Two calls ahead: more would hold more batches (17 MB of 256 faces each).
   # AUTOTUNE is off the table, see tensorflow#33516 and horovod#4296.
   return serialized.map(
-    parse, num_parallel_calls=2, deterministic=True
+    parsed, num_parallel_calls=2, deterministic=True
   ).prefetch(2)
+
+
+def parse(
+  examples: tf.Tensor,
+  layout: record_index.Layout,
+  *,
+  with_strings: bool = False,
+  fast_dct: bool = False,
+) -> dict[str, tf.Tensor]:
+  """Returns the features of serialized examples.
+
+  Args:
+    examples: string[batch].
+    layout: of the records.
+    with_strings: whether the text features are given too.
+    fast_dct: as in `batch_reader.ReadSettings`.
+
+  Returns:
+    As `fast_input.make`.
+  """
+  spec = {name: tf.io.FixedLenFeature([], tf.int64) for name in layout.integers}
+  texts = ("image", *(layout.strings if with_strings else ()))
+  spec |= {name: tf.io.FixedLenFeature([], tf.string) for name in texts}
+  batch = tf.io.parse_example(examples, spec)
+  batch["image"] = decode_images(batch["image"], layout, fast_dct=fast_dct)
+  names = ("image", *layout.integers, *texts[1:])
+  return {name: batch[name] for name in names}
 
 
 def decode_images(

@@ -1,0 +1,220 @@
+"""What a build and a training hold in memory, second by second.
+
+  result = soak.run(["people"], output_dir, out=sys.stderr)
+  print(soak.table(result))
+
+Memory is that of a process and its children, without the page cache: what the
+system cannot take back. A process that goes above the cap is killed.
+"""
+
+import itertools
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+from yourface_tfds import cli, photos, report_plots, storage
+from yourface_tfds.peers import memory
+
+NAME = "soak.json"
+PICTURE_NAME = "soak.html"
+
+_SECONDS = 1.0
+"""Between two looks."""
+
+
+def run(
+  manual_dirs: Sequence[str],
+  output_dir: storage.Anywhere,
+  *,
+  cap_mb: float = 3000,
+  epochs: int = 2,
+  flags: Sequence[str] = (),
+  out: TextIO,
+) -> dict[str, Any]:
+  """Builds and trains on each folder of photos, one after another.
+
+  Args:
+    manual_dirs: as for `tfds build`.
+    output_dir: gets soak.json, soak.html and, for each folder, D and W.
+    cap_mb: MB that no process and its children may hold together.
+    epochs: of each training.
+    flags: more flags of `training.train`.
+    out: where the commands and their output go.
+
+  Returns:
+    What soak.json holds: cap_mb, and of each folder its name, photos, and
+    stages with seconds, peak_mb and mb, the MB of each second; of the training
+    also epoch_peaks_mb.
+
+  Raises:
+    UserError: a command failed, or held more than the cap.
+  """
+  folder = storage.only_local(output_dir, "--output_dir")
+  runs = []
+  for number, manual_dir in enumerate(manual_dirs):
+    place = folder / str(number)
+    built = [
+      *("tfds", "build", "builders/your_face", f"--manual_dir={manual_dir}"),
+      *(f"--data_dir={place / 'D'}", "--config=jpeg"),
+    ]
+    trained = [
+      *("training.train", f"--data_dir={place / 'D'}"),
+      *(f"--workdir={place / 'W'}", f"--epochs={epochs}", *flags),
+    ]
+    runs.append(
+      {
+        "manual_dir": manual_dir,
+        "photos": len(photos.scan(f"{manual_dir}/photos")),
+        "build": _watched(built, cap_mb, out),
+        "train": _watched(trained, cap_mb, out),
+      }
+    )
+  result = {"cap_mb": cap_mb, "runs": runs}
+  storage.write_text(folder / NAME, cli.dump_json(result) + "\n")
+  storage.write_text(folder / PICTURE_NAME, picture(result))
+  return result
+
+
+def _watched(
+  command: Sequence[str], cap_mb: float, out: TextIO
+) -> dict[str, Any]:
+  """Runs a command and looks at its memory each second."""
+  tfds = ("-m", "tensorflow_datasets.scripts.cli.main")
+  module = tfds if command[0] == "tfds" else ("-m", command[0])
+  print(f"\n$ {shlex.join(command)}", file=out, flush=True)
+  start = time.monotonic()
+  with subprocess.Popen(
+    [sys.executable, *module, *command[1:]],
+    stdout=subprocess.PIPE,
+    stderr=out,
+    text=True,
+  ) as process:
+    watch = _Watch(process, cap_mb)
+    ends = []
+    try:
+      for line in process.stdout or ():
+        if line.startswith("epoch "):
+          ends.append(time.monotonic() - start)
+        print(line, end="", file=out, flush=True)
+      code = process.wait()
+    finally:
+      process.kill()
+      watch.end()
+  if watch.is_above:
+    raise cli.UserError(
+      f"{command[0]}: held {watch.mb[-1]:,.0f} MB, allowed: {cap_mb:,.0f} "
+      "(--cap_mb); it was killed"
+    )
+  if code:
+    raise cli.UserError(
+      f"the command above ended with exit code {code}; mend what it says"
+    )
+  seconds = time.monotonic() - start
+  told = {
+    "seconds": round(seconds, 1),
+    "peak_mb": max(watch.mb),
+    "mb": watch.mb,
+  }
+  if ends:
+    told["epoch_peaks_mb"] = _peaks(watch.mb, ends, seconds)
+  return told
+
+
+class _Watch:
+  """Looks at a process's memory from a thread; kills it above the cap."""
+
+  def __init__(self, process: subprocess.Popen[str], cap_mb: float) -> None:
+    self.mb = [0.0]
+    self.is_above = False
+    self._process = process
+    self._cap_mb = cap_mb
+    self._ended = threading.Event()
+    self._thread = threading.Thread(target=self._look, daemon=True)
+    self._thread.start()
+
+  def _look(self) -> None:
+    while not self._ended.wait(_SECONDS):
+      held = memory.held_mb(str(self._process.pid))
+      if held:
+        self.mb.append(round(held, 1))
+      if held > self._cap_mb:
+        self.is_above = True
+        self._process.kill()
+        return
+
+  def end(self) -> None:
+    """Stops looking."""
+    self._ended.set()
+    self._thread.join()
+
+
+def _peaks(
+  mb: Sequence[float], ends: Sequence[float], seconds: float
+) -> list[float]:
+  """Returns the most that was held in each epoch.
+
+  Args:
+    mb: of each look, evenly over the time.
+    ends: seconds after the start at which epochs ended.
+    seconds: that the process lived.
+  """
+  places = [0, *(round(end / seconds * len(mb)) for end in ends)]
+  return [
+    max(mb[start:stop], default=0.0)
+    for start, stop in itertools.pairwise(places)
+  ]
+
+
+def table(result: Mapping[str, Any]) -> str:
+  """Returns the figures, and how they grow, for people."""
+  lines = [
+    f"{'photos':>9} {'build':>8} {'MB':>7} {'training':>9} {'MB':>7}  of epochs"
+  ]
+  for one in result["runs"]:
+    build, train = one["build"], one["train"]
+    peaks = " ".join(f"{mb:,.0f}" for mb in train["epoch_peaks_mb"])
+    lines.append(
+      f"{one['photos']:>9,} {build['seconds']:>6,.0f} s "
+      f"{build['peak_mb']:>7,.0f} {train['seconds']:>7,.0f} s "
+      f"{train['peak_mb']:>7,.0f}  {peaks}"
+    )
+  first, last = result["runs"][0], result["runs"][-1]
+  if last["photos"] > first["photos"]:
+    for stage in ("build", "train"):
+      before, after = first[stage]["peak_mb"], last[stage]["peak_mb"]
+      each = (after - before) * 1e6 / (last["photos"] - first["photos"])
+      lines.append(
+        f"{stage}: {(after / before - 1):+.1%} at "
+        f"{last['photos'] / first['photos']:.1f} times the photos, "
+        f"{each:,.0f} bytes each"
+      )
+  return "\n".join(lines)
+
+
+def picture(result: Mapping[str, Any]) -> str:
+  """Returns the memory of each second as a page of two plots."""
+  parts = []
+  for stage, name in (("build", "tfds build"), ("train", "training.train")):
+    series = [
+      report_plots.Line(
+        name=f"{one['photos']:,} photos",
+        points=list(enumerate(one[stage]["mb"])),
+      )
+      for one in result["runs"]
+    ]
+    longest = max(len(one[stage]["mb"]) for one in result["runs"])
+    axes = report_plots.Axes(
+      x_name="seconds",
+      y_name="MB of anonymous memory",
+      x=(0.0, float(longest)),
+      y=(0.0, float(result["cap_mb"])),
+    )
+    parts.append(report_plots.lines(series, axes, title=name))
+  return (
+    "<!doctype html><meta charset=utf-8><title>Soak</title>"
+    f"<body>{''.join(parts)}<pre>{table(result)}</pre>\n"
+  )
