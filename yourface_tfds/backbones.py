@@ -19,7 +19,7 @@ from typing import Any
 
 import keras
 
-from yourface_tfds import cli
+from yourface_tfds import cli, storage
 
 _STORAGE = "https://storage.googleapis.com/tensorflow/keras-applications/"
 _TIMEOUT_S = 20.0  # Linux alone gives up after 127 s (tcp_syn_retries).
@@ -178,10 +178,10 @@ def features(
   )
   if path is not None:
     try:
-      with warnings.catch_warnings():
+      with warnings.catch_warnings(), storage.local_file(path) as file:
         # Keras only warns of parts that a file lacks and leaves them random.
         warnings.simplefilter("error", UserWarning)
-        model.load_weights(path)
+        model.load_weights(file)
     except OSError as error:
       raise cli.UserError(
         f"--weights: {path} cannot be read as HDF5 ({cli.one_line(error)}); "
@@ -210,7 +210,7 @@ def backbone(
     return features(name, images, None, inference=False)
   if weights == "imagenet":
     return features(name, images, *imagenet_files([name]), inference=True)
-  if not (weights.endswith(".h5") and pathlib.Path(weights).is_file()):
+  if not (weights.endswith(".h5") and storage.path(weights).is_file()):
     raise cli.UserError(
       f"--weights: no .h5 file {weights!r}; allowed: none, imagenet or the "
       "path of a .weights.h5 or .h5 file"
@@ -218,13 +218,13 @@ def backbone(
   return features(name, images, weights, inference=True)
 
 
-def files_in(folder: str, names: Sequence[str]) -> list[pathlib.Path]:
+def files_in(folder: str, names: Sequence[str]) -> list[storage.Path]:
   """Returns the weights of networks in a folder, under Keras' names.
 
   Raises:
     UserError: some are not there; all of them are named.
   """
-  paths = [pathlib.Path(folder, NETWORKS[name].file) for name in names]
+  paths = [storage.path(folder) / NETWORKS[name].file for name in names]
   missing = [path.name for path in paths if not path.is_file()]
   if missing:
     raise cli.UserError(

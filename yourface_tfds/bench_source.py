@@ -63,7 +63,7 @@ def make(
     tfrecord.CorruptError: a shard is damaged.
   """
   count = examples or dataset.num_examples(split)
-  with input_pipeline.plain_errors():
+  with input_pipeline.plain_errors(dataset, split):
     _check_room(dataset, split, folder, count, encodings)
     forms = _Forms(dataset, folder, count, encodings)
     records = itertools.islice(_records(dataset, split), count)

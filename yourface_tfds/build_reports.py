@@ -20,11 +20,12 @@ from yourface_tfds import (
   curate,
   dataset_card,
   labels,
+  storage,
 )
 
 
 def write(
-  folder: pathlib.Path,
+  folder: storage.Path,
   rows: Sequence[curate.PhotoRow],
   people: Mapping[str, Mapping[str, int]],
   settings: build_settings.BuildSettings,
@@ -48,8 +49,7 @@ def write(
   """
   facts = build_facts.count(rows, people, settings)
   shards = sorted(path.name for path in folder.iterdir() if path.is_file())
-  csv_path = folder / "photos.csv"
-  csv_path.write_text(curate.csv_text(rows), encoding="utf-8", newline="")
+  (folder / "photos.csv").write_bytes(curate.csv_text(rows).encode())
   card = dataset_card.text(
     facts, settings, config_name=config_name, version=version, shards=shards
   )

@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import pathlib
 from collections.abc import Mapping
 
 import keras
@@ -57,7 +56,7 @@ def write(
       for head, one in temperatures.items()
     },
   }
-  storage.write_text(pathlib.Path(folder) / NAME, cli.dump_json(content))
+  storage.write_text(storage.path(folder) / NAME, cli.dump_json(content))
 
 
 def read(folder: str | os.PathLike[str]) -> dict[str, float]:
@@ -66,7 +65,7 @@ def read(folder: str | os.PathLike[str]) -> dict[str, float]:
   Raises:
     UserError: there is none for the weights that are there.
   """
-  path = pathlib.Path(folder) / NAME
+  path = storage.path(folder) / NAME
   mend = (
     "python -m training.evaluate --data_dir=D --workdir="
     f"{os.fspath(folder)} fits them"
@@ -131,5 +130,5 @@ def apply(model: keras.Model, temperatures: Mapping[str, float]) -> None:
 
 
 def _digest(folder: str | os.PathLike[str]) -> str:
-  weights = pathlib.Path(folder) / "best.weights.h5"
+  weights = storage.path(folder) / "best.weights.h5"
   return hashlib.sha256(weights.read_bytes()).hexdigest()

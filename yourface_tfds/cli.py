@@ -30,6 +30,12 @@ class UserError(ValueError):
   """Something the user can mend: what was got, what is allowed, what to do."""
 
 
+_NO_SCHEME = (
+  ", allowed: gs://, a path of this disk, or a scheme that a package registers "
+  "with TensorFlow; BUILD.md, Storage elsewhere, says how"
+)
+
+
 def escaped(text: str) -> str:
   r"""Returns text for a terminal: what would steer it becomes \x1b, \n, ...
 
@@ -52,7 +58,10 @@ def one_line(error: BaseException) -> str:
   that is `escaped`.
   """
   text = error.args[0] if isinstance(error, KeyError) and error.args else error
-  return escaped(" ".join(str(text).split())) or type(error).__name__
+  line = escaped(" ".join(str(text).split())) or type(error).__name__
+  if line.startswith("File system scheme ") and _is_tensorflows(error):
+    line += _NO_SCHEME
+  return line
 
 
 def _interrupted(error: KeyboardInterrupt) -> str:
@@ -66,6 +75,12 @@ def _fail(error: BaseException) -> NoReturn:
     sys.exit(128 + signal.SIGINT)
   print(f"error: {one_line(error)}", file=sys.stderr)
   sys.exit(1)
+
+
+def _is_tensorflows(error: BaseException) -> bool:
+  # Not imported for that: whoever raises it has.
+  errors = sys.modules.get("tensorflow.python.framework.errors_impl")
+  return errors is not None and isinstance(error, errors.OpError)
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
@@ -82,8 +97,9 @@ def _parse_flags(argv: list[str]) -> list[str]:
 def run(main: Callable[[list[str]], None]) -> None:
   """Parses the flags, runs `main` and ends the process.
 
-  Errors that a user can mend (ValueError, KeyError, OSError) become one line
-  and exit code 1; `--verbosity=1` shows the traceback. Ctrl-C exits with 130.
+  Errors that a user can mend (ValueError, KeyError, OSError, and TensorFlow's,
+  which its file systems raise) become one line and exit code 1;
+  `--verbosity=1` shows the traceback. Ctrl-C exits with 130.
 
   Args:
     main: takes what is left of the command line, program name first.
@@ -95,8 +111,10 @@ def run(main: Callable[[list[str]], None]) -> None:
       logging.set_verbosity(logging.WARNING)
     try:
       main(argv)
-    except (ValueError, KeyError, OSError, KeyboardInterrupt) as error:
-      if logging.get_verbosity() >= logging.DEBUG:
+    except (Exception, KeyboardInterrupt) as error:
+      expected = (ValueError, KeyError, OSError, KeyboardInterrupt)
+      is_expected = isinstance(error, expected) or _is_tensorflows(error)
+      if logging.get_verbosity() >= logging.DEBUG or not is_expected:
         raise
       _fail(error)
 

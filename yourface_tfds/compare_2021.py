@@ -9,7 +9,6 @@ their own, one after the other; what differs is the flags.
 
 import json
 import os
-import pathlib
 import shlex
 import signal
 import subprocess
@@ -65,7 +64,7 @@ def run(
   Raises:
     UserError: one of the commands failed.
   """
-  output_dir = pathlib.Path(output_dir)
+  output_dir = storage.path(output_dir)
   result = {}
   for name, own in WAYS.items():
     where = (
@@ -105,7 +104,7 @@ def _command(module: str, *arguments: str, out: TextIO) -> float:
   return peak.mb
 
 
-def _figures(workdir: pathlib.Path) -> dict[str, Any]:
+def _figures(workdir: storage.Path) -> dict[str, Any]:
   def read(name: str) -> dict[str, Any]:
     return json.loads((workdir / name).read_text(encoding="utf-8"))
 

@@ -10,8 +10,6 @@ A page is written once it is full: memory is that of one page.
 import dataclasses
 import functools
 import math
-import os
-import pathlib
 import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -85,8 +83,8 @@ class Section:
 
 
 def write(
-  folder: str | os.PathLike[str], sections: Iterable[Section], *, heading: str
-) -> list[pathlib.Path]:
+  folder: storage.Anywhere, sections: Iterable[Section], *, heading: str
+) -> list[storage.Path]:
   """Writes the pages, 1600 pixels wide and at most 8000 high.
 
   The same input gives the same bytes. Pages that an earlier, longer sheet left
@@ -105,7 +103,7 @@ def write(
     OSError: a page cannot be written, or the font's package is not installed.
       On any error, of the iterables too, the pages finished so far are left.
   """
-  folder = pathlib.Path(folder)
+  folder = storage.path(folder)
   sheet = _Sheet(folder, heading)
   for section in sections:
     sheet.add(section)
@@ -119,8 +117,8 @@ def write(
 class _Sheet:
   """The page being drawn, and the paths of those written."""
 
-  def __init__(self, folder: pathlib.Path, heading: str) -> None:
-    self.paths: list[pathlib.Path] = []
+  def __init__(self, folder: storage.Path, heading: str) -> None:
+    self.paths: list[storage.Path] = []
     self._folder, self._heading = folder, heading
     self._page = Image.new("RGB", (_WIDTH, _MAX_HEIGHT), _PAPER)
     self._pen = ImageDraw.Draw(self._page)

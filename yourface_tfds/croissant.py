@@ -12,7 +12,6 @@ all record sets but `examples`, which describes the shards: TFDS reads those.
 import dataclasses
 import hashlib
 import json
-import pathlib
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +22,7 @@ from yourface_tfds import (
   curate,
   dataset_card,
   labels,
+  storage,
 )
 
 PUBLISHED = "2026-11-23"
@@ -85,7 +85,7 @@ def text(
   *,
   config_name: str,
   version: str,
-  folder: pathlib.Path,
+  folder: storage.Path,
   file_names: Sequence[str],
 ) -> str:
   """Returns the JSON-LD of a build, ending in a newline.
@@ -160,7 +160,7 @@ def _responsible(
   }
 
 
-def _file(folder: pathlib.Path, name: str) -> dict[str, Any]:
+def _file(folder: storage.Path, name: str) -> dict[str, Any]:
   digest = hashlib.sha256()
   size = 0
   with (folder / name).open("rb") as file:

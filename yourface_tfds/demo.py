@@ -19,7 +19,7 @@ from typing import Any
 
 from absl import flags
 
-from yourface_tfds import cli, labels
+from yourface_tfds import cli, labels, storage
 
 _OUTPUT_DIR = cli.output_dir_flag("everything it makes")
 _PEOPLE = flags.DEFINE_integer("people", 88, "People to draw.", lower_bound=4)
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> None:
       f"{pathlib.Path.cwd()} has no builders/your_face; run the demo from the "
       "checkout of the project"
     )
-  out = _fresh_folder(pathlib.Path(_OUTPUT_DIR.value))
+  out = _fresh_folder(storage.only_local(_OUTPUT_DIR.value, "--output_dir"))
   started = time.perf_counter()
   photos, data, run, export = (
     str(out / name) for name in ("photos", "data", "run", "export")

@@ -5,7 +5,6 @@ exported_card.write("W", model, "E")
 
 import json
 import os
-import pathlib
 from typing import Any
 
 import keras
@@ -17,7 +16,7 @@ def write(
   workdir: str | os.PathLike[str],
   model: keras.Model,
   folder: str | os.PathLike[str],
-) -> pathlib.Path:
+) -> storage.Path:
   """Writes model_card.md from the figures of the run.
 
   Where the run was not evaluated, or went on since, the card says that the
@@ -31,7 +30,7 @@ def write(
   Returns:
     The card's path.
   """
-  run = pathlib.Path(workdir)
+  run = storage.path(workdir)
   trained = _read(run / "train.json")
   report = _read(run / "report.json")
   if not report or report.get("training") != trained:
@@ -46,12 +45,12 @@ def write(
       "gaps": {},
       "training": trained,
     }
-  path = pathlib.Path(folder) / model_card.NAME
+  path = storage.path(folder) / model_card.NAME
   storage.write_text(path, model_card.text(report, beside_report=False))
   return path
 
 
-def _read(path: pathlib.Path) -> dict[str, Any] | None:
+def _read(path: storage.Path) -> dict[str, Any] | None:
   try:
     content = json.loads(path.read_text(encoding="utf-8"))
   except FileNotFoundError:

@@ -2,7 +2,6 @@
 
 import math
 import os
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,8 +28,8 @@ _OURS = (232, 93, 79)
 
 def write(result: _Result, folder: str | os.PathLike[str]) -> list[str]:
   """Writes the JSON and the picture; returns their paths."""
-  data = pathlib.Path(folder) / JSON_NAME
-  drawn = pathlib.Path(folder) / PICTURE_NAME
+  data = storage.path(folder) / JSON_NAME
+  drawn = storage.path(folder) / PICTURE_NAME
   storage.write_text(data, cli.dump_json(result) + "\n")
   with storage.replaced_file(drawn) as temporary:
     picture(result).save(temporary)

@@ -8,7 +8,6 @@ threads is measured by a fresh process:
 
 import json
 import os
-import pathlib
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from yourface_tfds import calibrated, serving, tflite_classifier, tflite_lib
+from yourface_tfds import (
+  calibrated,
+  serving,
+  storage,
+  tflite_classifier,
+  tflite_lib,
+)
 
 _CALLS, _SECONDS = 50, 2.0
 """The median is over so many calls, or as many as fit into that time."""
@@ -57,7 +62,7 @@ def measure(
 
 
 def _ways(
-  workdir: str, folder: pathlib.Path, threads: int
+  workdir: str, folder: storage.Path, threads: int
 ) -> dict[str, Callable[[], Any]]:
   model, settings = calibrated.load_model(workdir)
   size = settings.image_size
@@ -102,7 +107,7 @@ def _median_ms(way: Callable[[], Any]) -> float:
 def _main(workdir: str, export_dir: str, threads: int) -> None:
   tf.config.threading.set_intra_op_parallelism_threads(threads)
   tf.config.threading.set_inter_op_parallelism_threads(threads)
-  ways = _ways(workdir, pathlib.Path(export_dir), threads)
+  ways = _ways(workdir, storage.path(export_dir), threads)
   print(json.dumps({name: _median_ms(way) for name, way in ways.items()}))
 
 

@@ -13,7 +13,6 @@ was exported, not a forger from us: who can write the folder can write the list.
 import hashlib
 import json
 import os
-import pathlib
 
 from yourface_tfds import cli, storage
 
@@ -32,7 +31,7 @@ def write(folder: str | os.PathLike[str]) -> None:
   Args:
     folder: of a SavedModel; an older manifest is replaced.
   """
-  folder = pathlib.Path(folder)
+  folder = storage.path(folder)
   files = {name: _digest(folder / name) for name in _files(folder)}
   content = cli.dump_json({"format": _FORMAT, "sha256": files})
   storage.write_text(folder / NAME, content + "\n")
@@ -51,7 +50,7 @@ def check(folder: str | os.PathLike[str], *, trust: bool = False) -> None:
   """
   if trust:
     return
-  folder = pathlib.Path(folder)
+  folder = storage.path(folder)
   if not folder.is_dir():
     raise cli.UserError(
       f"--model: {folder} is no folder, allowed: one that "
@@ -82,16 +81,12 @@ def check(folder: str | os.PathLike[str], *, trust: bool = False) -> None:
       )
 
 
-def _files(folder: pathlib.Path) -> list[str]:
+def _files(folder: storage.Path) -> list[str]:
   """Returns the files below a folder but the manifest, links as files."""
-  return sorted(
-    path.relative_to(folder).as_posix()
-    for path in folder.rglob("*")
-    if (path.is_symlink() or not path.is_dir()) and path != folder / NAME
-  )
+  return [name for name in storage.files(folder) if name != NAME]
 
 
-def _digest(path: pathlib.Path) -> str:
+def _digest(path: storage.Path) -> str:
   digest = hashlib.sha256()
   with path.open("rb") as file:
     while chunk := file.read(1 << 20):

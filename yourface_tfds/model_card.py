@@ -9,7 +9,6 @@ person and no place on disk.
 """
 
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -92,9 +91,9 @@ def text(report: Mapping[str, Any], *, beside_report: bool = True) -> str:
 
 def write(
   folder: str | os.PathLike[str], report: Mapping[str, Any]
-) -> pathlib.Path:
+) -> storage.Path:
   """Writes the card into a folder and returns its path."""
-  path = pathlib.Path(folder) / NAME
+  path = storage.path(folder) / NAME
   storage.write_text(path, text(report))
   return path
 

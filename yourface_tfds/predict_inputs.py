@@ -20,7 +20,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
 
-from yourface_tfds import cli, photos
+from yourface_tfds import cli, photos, storage
 
 STDIN = "-"
 """The argument, and the name, of one photo on standard input."""
@@ -83,7 +83,10 @@ def find(arguments: Sequence[str]) -> list[Photo]:
 def _found(argument: str) -> list[Photo]:
   if argument == STDIN:
     return [Photo(path=STDIN)]
-  paths = [argument] if os.path.lexists(argument) else _matches(argument)
+  is_there = os.path.lexists(argument)
+  if not is_there:
+    storage.only_local(argument, "PHOTO")
+  paths = [argument] if is_there else _matches(argument)
   if not paths:
     what = "pattern that matches nothing"
     if not _MAGIC.search(argument):

@@ -13,7 +13,6 @@ settings and the words in the file.
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +28,7 @@ from yourface_tfds import (
   photo_decode,
   photos,
   predict_models,
+  storage,
 )
 
 CARD_FACE_SIZE = 640
@@ -174,7 +174,7 @@ def load(path: str | os.PathLike[str], *, trust: bool = False) -> Model:
   Raises:
     UserError: there is no model, it is none of ours, or it is not trusted.
   """
-  path = pathlib.Path(path)
+  path = storage.path(path)
   if path.suffix == ".tflite" or path.is_file():
     return Model(predict_models.Tflite(path))
   return Model(predict_models.SavedModel(path, trust=trust))

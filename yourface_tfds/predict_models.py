@@ -9,7 +9,6 @@ See `predict_lib` for answers in words.
 
 import functools
 import os
-import pathlib
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -26,6 +25,7 @@ from yourface_tfds import (
   manifest,
   photo_graph,
   predict_words,
+  storage,
   tflite_classifier,
 )
 
@@ -68,14 +68,15 @@ class SavedModel:
     self, path: str | os.PathLike[str], *, trust: bool = False
   ) -> None:
     """Loads a folder; see `predict_lib.load`."""
-    path = pathlib.Path(path)
+    path = storage.path(path)
     if not (path / "saved_model.pb").is_file():
       raise cli.UserError(
         f"--model: no SavedModel in {str(path)!r}; export one with: {_EXPORT}"
       )
     manifest.check(path, trust=trust)
     inside = path / export_lib.WORDS
-    beside = path.resolve().parent / "labels.json"
+    # What a link leads to lies beside its own words.
+    beside = storage.path(storage.absolute(path)).parent / "labels.json"
     source = beside if beside.is_file() else inside
     words = predict_words.ours()
     if source.is_file():

@@ -11,12 +11,11 @@ replaced `labels.HEADS` since, or never had it, gets what the model was made of.
 import dataclasses
 import json
 import os
-import pathlib
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from yourface_tfds import cli, labels
+from yourface_tfds import cli, labels, storage
 
 _PLACE = re.compile(r"\{([^{}]*)\}")
 
@@ -125,7 +124,7 @@ def read(path: str | os.PathLike[str]) -> Words:
   Raises:
     UserError: it cannot be read, or is not what export writes.
   """
-  path = pathlib.Path(path)
+  path = storage.path(path)
   try:
     content = json.loads(path.read_text(encoding="utf-8"))
   except (OSError, ValueError) as error:

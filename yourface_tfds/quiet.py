@@ -36,13 +36,15 @@ class _QuietImport(importlib.abc.MetaPathFinder):
   ) -> importlib.machinery.ModuleSpec | None:
     if fullname != "tensorflow":
       return None
-    sys.meta_path.remove(self)
     spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
     if spec is None or spec.loader is None:
       return spec
     execute = spec.loader.exec_module
 
     def quietly(module: types.ModuleType) -> None:
+      # Not before: who only asks whether there is a TensorFlow imports none.
+      if self in sys.meta_path:
+        sys.meta_path.remove(self)
       with without_greeting():
         execute(module)
 

@@ -8,7 +8,6 @@ import dataclasses
 import json
 import math
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,7 +52,7 @@ def make(
   Raises:
     UserError: settings.json or train.json is no JSON object.
   """
-  folder = pathlib.Path(workdir)
+  folder = storage.path(workdir)
   return _finite(
     {
       "dataset": dataset.info.full_name,
@@ -71,7 +70,7 @@ def make(
   )
 
 
-def _read(path: pathlib.Path) -> dict[str, Any] | None:
+def _read(path: storage.Path) -> dict[str, Any] | None:
   if not path.is_file():
     return None
   try:
@@ -163,7 +162,7 @@ def write(
   workdir: str | os.PathLike[str],
   report: Mapping[str, Any],
   faces: report_page.Faces,
-) -> list[pathlib.Path]:
+) -> list[storage.Path]:
   """Writes report.json, report.html and model_card.md; returns their paths.
 
   Args:
@@ -171,7 +170,7 @@ def write(
     report: as from `make`.
     faces: as from `mistaken_faces`.
   """
-  folder = pathlib.Path(workdir)
+  folder = storage.path(workdir)
   paths = [folder / name for name in FILES]
   storage.write_text(paths[0], cli.dump_json(report))
   storage.write_text(paths[1], report_page.text(report, faces))

@@ -17,7 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 
-from yourface_tfds import cli, labels, sample_drawing, sample_people
+from yourface_tfds import cli, labels, sample_drawing, sample_people, storage
 
 _PHOTO = re.compile(r"\d{3,}\.jpg")
 _NUMBER = re.compile(r"\d{3,}$")
@@ -49,7 +49,7 @@ def write_photos(
   Raises:
     cli.UserError: a number is too small, or there is something in the way.
   """
-  output_dir = pathlib.Path(output_dir)
+  output_dir = storage.only_local(output_dir, "--output_dir")
   for name, value, least in (
     ("people", people, 1),
     ("photos", photos, 1),

@@ -68,7 +68,7 @@ def publish(
   saved_model: str | os.PathLike[str],
   folder: str | os.PathLike[str],
   version: int = 1,
-) -> pathlib.Path:
+) -> storage.Path:
   """Lays a SavedModel out for TensorFlow Serving.
 
   Its files are linked, not copied, where the file system can.
@@ -81,11 +81,14 @@ def publish(
   Returns:
     The version's folder.
   """
-  target = pathlib.Path(folder) / MODEL_NAME / str(version)
+  target = storage.path(folder) / MODEL_NAME / str(version)
   with storage.replaced_dir(target) as temporary:
-    shutil.copytree(
-      saved_model, temporary, copy_function=_link, dirs_exist_ok=True
-    )
+    if storage.is_local(saved_model):
+      shutil.copytree(
+        saved_model, temporary, copy_function=_link, dirs_exist_ok=True
+      )
+    else:
+      storage.copy_tree(saved_model, temporary)
   return target
 
 

@@ -5,14 +5,12 @@ slices.score(parts, predictions, majority)
 """
 
 import dataclasses
-import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from yourface_tfds import built_dataset, curate, intervals, labels
+from yourface_tfds import built_dataset, curate, intervals, labels, storage
 
 NO_TABLE = "face size: there is no photos.csv beside the shards"
 
@@ -52,7 +50,7 @@ class FaceSizes:
 
 def read_table(dataset: built_dataset.Dataset) -> list[dict[str, str]] | None:
   """Reads the accepted rows of photos.csv; None if it is not there."""
-  path = pathlib.Path(os.fspath(dataset.info.data_dir)) / "photos.csv"
+  path = storage.path(dataset.info.data_dir) / "photos.csv"
   if not path.is_file():
     return None
   rows = curate.read_csv(path)

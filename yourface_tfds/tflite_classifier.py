@@ -9,14 +9,13 @@ Importing this module takes a tenth of a second: the runtime is ai-edge-litert.
 import io
 import json
 import os
-import pathlib
 import zipfile
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import interpreter
 
-from yourface_tfds import cli, quiet
+from yourface_tfds import cli, quiet, storage
 
 SIGNATURE = "serving_default"
 """The one signature of a classifier's file."""
@@ -60,7 +59,9 @@ class Classifier:
     Raises:
       UserError: it is missing, no TFLite file, or none of ours.
     """
-    self._runner = _open(source, threads)
+    name = _name(source)
+    source = _here(source, name)
+    self._runner = _open(source, name, threads)
     details = self._runner.get_input_details()[INPUT]
     self._dtype = details["dtype"]
     self.image_size = int(details["shape"][1])
@@ -68,7 +69,7 @@ class Classifier:
       head: int(output["shape"][-1])
       for head, output in self._runner.get_output_details().items()
     }
-    self.labels = _read_labels(source)
+    self.labels = _read_labels(source, name)
 
   def __call__(self, faces: np.ndarray) -> dict[str, np.ndarray]:
     """Classifies a batch, face by face: the file takes one at a time.
@@ -105,15 +106,28 @@ def _name(source: str | os.PathLike[str] | bytes) -> str:
   return repr(os.fspath(source))
 
 
-def _open(source: str | os.PathLike[str] | bytes, threads: int) -> Any:
+def _here(
+  source: str | os.PathLike[str] | bytes, name: str
+) -> str | os.PathLike[str] | bytes:
+  """Returns a path of this disk or the content."""
+  if isinstance(source, bytes):
+    return source
+  if not storage.path(source).is_file():
+    raise cli.UserError(f"got {name}, no such file; {_AGAIN}")
+  if storage.is_local(source):
+    return source
+  return storage.path(source).read_bytes()
+
+
+def _open(
+  source: str | os.PathLike[str] | bytes, name: str, threads: int
+) -> Any:
   """Returns the runner of the file's signature."""
   where: dict[str, Any]
   if isinstance(source, bytes):
     where = {"model_content": source}
   else:
     where = {"model_path": os.fspath(source)}
-    if not pathlib.Path(source).is_file():
-      raise cli.UserError(f"got {_name(source)}, no such file; {_AGAIN}")
   try:
     with quiet.without_greeting():
       runtime = interpreter.Interpreter(**where, num_threads=threads)
@@ -127,23 +141,25 @@ def _open(source: str | os.PathLike[str] | bytes, threads: int) -> Any:
         runner(**{INPUT: np.zeros(details["shape"], details["dtype"])})
   except (ValueError, RuntimeError) as error:
     raise cli.UserError(
-      f"got {_name(source)}, which is no TFLite file that can be run "
+      f"got {name}, which is no TFLite file that can be run "
       f"({cli.one_line(error).rstrip('.')}); {_AGAIN}"
     ) from error
   if runner is None:
     raise cli.UserError(
-      f"got {_name(source)}, a TFLite file without a signature {SIGNATURE} of "
+      f"got {name}, a TFLite file without a signature {SIGNATURE} of "
       f"one input {INPUT}; {_AGAIN}"
     )
   return runner
 
 
-def _read_labels(source: str | os.PathLike[str] | bytes) -> dict[str, Any]:
+def _read_labels(
+  source: str | os.PathLike[str] | bytes, name: str
+) -> dict[str, Any]:
   file = io.BytesIO(source) if isinstance(source, bytes) else source
   try:
     with zipfile.ZipFile(file) as archive:
       return json.loads(archive.read(LABELS))
   except (zipfile.BadZipFile, KeyError, ValueError) as error:
     raise cli.UserError(
-      f"got {_name(source)}, a TFLite file without {LABELS} in it; {_AGAIN}"
+      f"got {name}, a TFLite file without {LABELS} in it; {_AGAIN}"
     ) from error

@@ -68,7 +68,7 @@ def build(
   source: str | os.PathLike[str],
   kind: str = "float32",
   node_modules: str | os.PathLike[str] | None = None,
-) -> pathlib.Path:
+) -> storage.Path:
   """Writes the site, whole or not at all.
 
   Args:
@@ -90,9 +90,9 @@ def build(
     raise cli.UserError(
       f"--kind: got {kind!r}, allowed: {', '.join(KINDS)}; give one of them"
     )
-  source, target = pathlib.Path(source), pathlib.Path(output_dir)
-  model = pathlib.Path(export_dir, tflite_lib.file_name(kind))
-  detector = pathlib.Path(export_dir, tflite_detector.FILE_NAME)
+  source, target = pathlib.Path(source), storage.path(output_dir)
+  model = storage.path(export_dir) / tflite_lib.file_name(kind)
+  detector = storage.path(export_dir) / tflite_detector.FILE_NAME
   facts = _facts(model, detector)
   _check_target(target)
   with (
@@ -108,7 +108,7 @@ def build(
       dirs_exist_ok=True,
     )
     for path in (model, detector):
-      shutil.copyfile(path, site / path.name)
+      storage.copy(path, site / path.name)
     _copy_litert(pathlib.Path(node_modules), site / "litert")
     _write_drawings(site, facts)
     _write_style(site / "style.css")
@@ -121,7 +121,7 @@ def build(
   return target
 
 
-def _facts(model: pathlib.Path, detector: pathlib.Path) -> dict[str, Any]:
+def _facts(model: storage.Path, detector: storage.Path) -> dict[str, Any]:
   """Returns site.json: all that the page knows beside its own words."""
   classifier = tflite_classifier.Classifier(model)
   numbers = _detector_numbers(detector)
@@ -149,7 +149,7 @@ def _facts(model: pathlib.Path, detector: pathlib.Path) -> dict[str, Any]:
   }
 
 
-def _detector_numbers(path: pathlib.Path) -> dict[str, Any]:
+def _detector_numbers(path: storage.Path) -> dict[str, Any]:
   again = (
     "export one with: python -m export.export_tflite --workdir=W --data_dir=D "
     "--output_dir=E"
@@ -157,7 +157,7 @@ def _detector_numbers(path: pathlib.Path) -> dict[str, Any]:
   if not path.is_file():
     raise cli.UserError(f"got {str(path)!r}, no such file; {again}")
   try:
-    with zipfile.ZipFile(path) as archive:
+    with storage.local_file(path) as file, zipfile.ZipFile(file) as archive:
       return json.loads(archive.read(tflite_detector.CONSTANTS))
   except (zipfile.BadZipFile, KeyError, ValueError) as error:
     raise cli.UserError(
@@ -165,7 +165,7 @@ def _detector_numbers(path: pathlib.Path) -> dict[str, Any]:
     ) from error
 
 
-def _check_target(target: pathlib.Path) -> None:
+def _check_target(target: storage.Path) -> None:
   """Refuses to replace a folder that is no site of ours."""
   if target.is_dir() and any(target.iterdir()):
     if (target / _WORKER).is_file() and (target / "site.json").is_file():

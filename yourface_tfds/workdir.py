@@ -6,21 +6,23 @@ It holds `settings.json`, `best.weights.h5` (lowest validation loss),
 """
 
 import dataclasses
+import hashlib
 import json
 import os
-import pathlib
 
 import keras
 
 from yourface_tfds import built_dataset, cli, models, storage, train_settings
 
 _DATASET = "dataset.json"
+_ENDS = 4096  # Bytes of each end of a shard that are looked at.
+_DATA = "data_fingerprints"  # In settings.json; older runs have none.
 
 
 def claim(
   dataset: built_dataset.Dataset,
   settings: train_settings.TrainSettings,
-  workdir: pathlib.Path,
+  workdir: storage.Path,
   *,
   only_look: bool = False,
 ) -> None:
@@ -36,14 +38,23 @@ def claim(
     UserError: it holds a run with other settings or data.
   """
   path = workdir / "settings.json"
+  splits = [s for s in ("train", "validation") if dataset.has_split(s)]
   mine = {
     "dataset": dataset.info.full_name,
     "train_examples": dataset.num_examples("train"),
     **dataclasses.asdict(settings),
+    _DATA: {split: _fingerprint(dataset, split) for split in splits},
   }
   if path.exists():
     theirs = json.loads(path.read_text(encoding="utf-8"))
+    theirs.setdefault(_DATA, mine[_DATA])
     for name in mine:
+      if name == _DATA and mine[name] != theirs[name]:
+        raise cli.UserError(
+          f"--workdir: {workdir} holds a run on other faces, "
+          f"{dataset.info.full_name} was built anew or changed since; give the "
+          "--data_dir it was trained on to continue it, or another --workdir"
+        )
       if mine[name] != theirs.get(name):
         raise cli.UserError(
           f"--workdir: {workdir} holds a run with {name}="
@@ -54,13 +65,25 @@ def claim(
     storage.write_text(path, cli.dump_json(mine))
 
 
+def _fingerprint(dataset: built_dataset.Dataset, split: str) -> str:
+  """Returns what tells a split from that of another build of this name."""
+  digest = hashlib.blake2b(digest_size=12)
+  for shard in dataset.shards(split):
+    size = storage.size(storage.path(shard.path))
+    with storage.path(shard.path).open("rb") as file:
+      digest.update(repr((size, shard.records)).encode() + file.read(_ENDS))
+      file.seek(max(0, size - _ENDS))
+      digest.update(file.read(_ENDS))
+  return digest.hexdigest()
+
+
 def remember_dataset(
   workdir: str | os.PathLike[str], data_dir: str, config: str
 ) -> None:
   """Writes down where the dataset lies, for commands that need not be told."""
   storage.write_text(
-    pathlib.Path(workdir) / _DATASET,
-    cli.dump_json({"data_dir": os.path.realpath(data_dir), "config": config}),
+    storage.path(workdir) / _DATASET,
+    cli.dump_json({"data_dir": storage.absolute(data_dir), "config": config}),
   )
 
 
@@ -69,7 +92,7 @@ def remembered_dataset(
 ) -> tuple[str, str] | None:
   """Returns data_dir and config as they were, None where nothing tells."""
   try:
-    text = (pathlib.Path(workdir) / _DATASET).read_text(encoding="utf-8")
+    text = (storage.path(workdir) / _DATASET).read_text(encoding="utf-8")
     content = json.loads(text)
     return str(content["data_dir"]), str(content["config"])
   except (OSError, ValueError, KeyError, TypeError):
@@ -88,7 +111,7 @@ def load_model(
   Raises:
     UserError: no epoch is finished, or the image size is another.
   """
-  workdir = pathlib.Path(workdir)
+  workdir = storage.path(workdir)
   weights = workdir / "best.weights.h5"
   if not weights.exists():
     raise cli.UserError(
@@ -111,5 +134,6 @@ def load_model(
     # The file holds all weights; ImageNet's need not be fetched again.
     dataclasses.replace(settings.model_settings(), weights="none")
   )
-  model.load_weights(weights)
+  with storage.local_file(weights) as path:
+    model.load_weights(path)
   return model, settings
