@@ -111,7 +111,7 @@ def test_leftovers_go_and_all_else_stays(unpublished):
   for name in ("incomplete.DEAD00_1.0.0", "incomplete.DEAD01_0.9.0"):
     (folder / name / "deeper").mkdir(parents=True)
     (folder / name / "deeper" / "shard").write_bytes(b"x")
-  kept = ["1.0.0", "0.9.0", "incomplete", "my incomplete.x"]
+  kept = ["1.0.1", "0.9.0", "incomplete", "my incomplete.x"]
   for name in kept:
     (folder / name).mkdir()
     (folder / name / "shard").write_bytes(b"x")
@@ -157,3 +157,19 @@ def test_describe_names_what_is_there(tmp_path):
   words = build_folder.describe(tmp_path)
   assert "  contact_sheet.jpg the crops and the rejected photos" in words
   assert "  DATASET_CARD.md   what is in it and what it is not for" in words
+
+
+def test_what_is_left_of_a_version_is_refused(tmp_path):
+  version = tmp_path / "1.0.0"
+  shards = ["a-of-2", "b-of-2"]
+  build_folder.check_whole(version, shards)  # Not there, to be built.
+  version.mkdir()
+  for name in ("dataset_info.json", "features.json", *shards):
+    with pytest.raises(cli.UserError) as caught:
+      build_folder.check_whole(version, shards)
+    assert str(caught.value) == (
+      f"{version}: {name} is missing, this is no whole version; build it anew "
+      "with --overwrite"
+    )
+    (version / name).touch()
+  build_folder.check_whole(version, shards)

@@ -10,21 +10,22 @@ Workers must see `manual_dir` under the same path. Where they also see the
 folder of the detection cache, they use it.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
 import os
 import pathlib
-import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io import textio
 
 from yourface_tfds import (
   build_settings,
+  cli,
   curate,
   detections,
   examples,
@@ -33,6 +34,7 @@ from yourface_tfds import (
   photos,
   prepare,
   pseudonyms,
+  storage,
 )
 
 _CHUNK = 64
@@ -47,6 +49,7 @@ class Plan:
     people: person -> head -> class index.
     found: what is in each accepted photo, by the path of its row.
     files: the file of each accepted photo, by the path of its row.
+    digests: hash of its content, by the path of its row.
     settings: of the build.
   """
 
@@ -54,6 +57,7 @@ class Plan:
   people: Mapping[str, Mapping[str, int]]
   found: Mapping[str, detections.Detections]
   files: Mapping[str, photos.PhotoFile]
+  digests: Mapping[str, str]
   settings: build_settings.BuildSettings
 
   def transform(self, split: str) -> beam.PTransform:
@@ -63,6 +67,7 @@ class Plan:
         row,
         self.files[row.path],
         self.found[row.path].to_json(),
+        self.digests[row.path],
         dict(self.people[row.person]),
       )
       for row in self.rows
@@ -80,6 +85,7 @@ def plan(
   settings: build_settings.BuildSettings,
   *,
   work_dir: str | os.PathLike[str],
+  shared_dir: storage.Path,
   options: Any,
   runner: Any,
 ) -> Plan:
@@ -88,7 +94,9 @@ def plan(
   Args:
     manual_dir: holds people.csv and photos/<person>/.
     settings: of the build.
-    work_dir: an existing folder that the workers can write to.
+    work_dir: an existing folder for the cache of detections; workers that see
+      it under the same path use it.
+    shared_dir: a folder that all workers can write to.
     options: Beam's `PipelineOptions`.
     runner: a Beam runner or its name; None: as the options say.
 
@@ -107,7 +115,9 @@ def plan(
   digests: dict[str, str] = {}
   cache_path = pathlib.Path(work_dir) / prepare.CACHE_NAME
   with detections.DetectionCache(cache_path, mtcnn.DetectorSettings()) as cache:
-    for record in _look(known, settings, cache_path, options, runner):
+    for record in _look(
+      known, settings, cache_path, shared_dir, options, runner
+    ):
       row = _row(record["row"])
       rows.append(row)
       if record["digest"]:
@@ -123,6 +133,7 @@ def plan(
     people=names.by_person(persons),
     found=names.by_path(found),
     files=names.by_path({file.path: file for file in known}),
+    digests=names.by_path(digests),
     settings=settings,
   )
 
@@ -136,26 +147,39 @@ def _look(
   files: Sequence[photos.PhotoFile],
   settings: build_settings.BuildSettings,
   cache_path: pathlib.Path,
+  shared_dir: storage.Path,
   options: Any,
   runner: Any,
 ) -> Iterator[dict[str, Any]]:
   """Yields a record for each file."""
   chunks = [files[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)]
-  folder = tempfile.mkdtemp(prefix="beam.", dir=cache_path.parent)
-  try:
+  with _shared_folder(shared_dir) as folder:
     with beam.Pipeline(runner=runner, options=options) as pipeline:
       _ = (
         pipeline
-        | beam.Create(chunks)
+        | beam.Create(list(enumerate(chunks)))
         | beam.Reshuffle()
-        | beam.ParDo(_Look(settings, cache_path))
-        | textio.WriteToText(f"{folder}/found", shard_name_template="-SSSSS")
+        | beam.ParDo(_Look(settings, cache_path, os.fspath(folder)))
       )
-    for path in sorted(pathlib.Path(folder).iterdir()):
-      with path.open(encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
+    for number in range(len(chunks)):
+      text = (folder / f"{number}.jsonl").read_bytes().decode()
+      yield from map(json.loads, text.splitlines())
+
+
+@contextlib.contextmanager
+def _shared_folder(parent: storage.Path) -> Iterator[storage.Path]:
+  """Yields a new folder there, which is removed."""
+  if isinstance(parent, pathlib.Path):
+    with tempfile.TemporaryDirectory(
+      prefix="beam.", dir=parent, ignore_cleanup_errors=True
+    ) as folder:
+      yield pathlib.Path(folder)
+    return
+  folder = parent / f"beam.{uuid.uuid4().hex}"
+  try:
+    yield folder
   finally:
-    shutil.rmtree(folder, ignore_errors=True)
+    folder.rmtree(missing_ok=True)
 
 
 @functools.cache
@@ -170,25 +194,40 @@ def _worker(
 
 
 class _Look(beam.DoFn):
-  """Chunks of files -> JSON lines, one for each file."""
+  """Numbered chunks of files -> a file of JSON lines each, one for each file.
+
+  Beam's own writers know other stores than TensorFlow does.
+  """
 
   def __init__(
-    self, settings: build_settings.BuildSettings, cache_path: pathlib.Path
+    self,
+    settings: build_settings.BuildSettings,
+    cache_path: pathlib.Path,
+    folder: str,
   ) -> None:
     self._settings = settings
     self._cache_path = cache_path
+    self._folder = folder
 
-  def process(self, element: Sequence[photos.PhotoFile]) -> Iterator[str]:
+  def process(self, element: tuple[int, Sequence[photos.PhotoFile]]) -> None:
+    number, files = element
     worker = _worker(self._settings, self._cache_path)
-    for outcome in worker.work(element):
-      found = outcome.found
-      yield json.dumps(
+    lines = [
+      json.dumps(
         {
           "row": dataclasses.asdict(outcome.row),
           "digest": outcome.digest,
-          "found": found.to_json() if found else "",
+          "found": outcome.found.to_json() if outcome.found else "",
         }
       )
+      for outcome in worker.work(files)
+    ]
+    # A runner may give two workers the same chunk: each file is whole.
+    folder = storage.path(self._folder)
+    temporary = folder / f"{uuid.uuid4().hex}.part"
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary.write_bytes("\n".join(lines).encode())
+    temporary.replace(folder / f"{number}.jsonl")
 
 
 class _Cut(beam.DoFn):
@@ -199,12 +238,21 @@ class _Cut(beam.DoFn):
 
   def process(
     self,
-    element: tuple[curate.PhotoRow, photos.PhotoFile, str, Mapping[str, int]],
+    element: tuple[
+      curate.PhotoRow, photos.PhotoFile, str, str, Mapping[str, int]
+    ],
   ) -> Iterator[tuple[str, dict[str, Any]]]:
-    row, file, found, labels = element
+    row, file, found, digest, labels = element
     worker = _worker(self._settings, None)
-    outcome = worker.cut(file, detections.Detections.from_json(found))
-    if outcome.landmarks is None:
-      raise RuntimeError(f"{file.path}: changed while the build ran")
+    try:
+      outcome = worker.cut(file, detections.Detections.from_json(found))
+    except photos.RejectedError:
+      outcome = None
+    if not outcome or outcome.landmarks is None or outcome.digest != digest:
+      # The row would tell of another picture than the shard holds.
+      raise cli.UserError(
+        f"{file.root / file.path}: changed while the build ran; let the photos "
+        "be, the same command goes on with the faces found so far"
+      )
     example = examples.example(row, labels, outcome.landmarks, outcome.pixels)
     yield examples.key(row), examples.encodable(example, self._settings)

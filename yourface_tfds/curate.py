@@ -14,13 +14,13 @@ import collections
 import csv
 import dataclasses
 import hashlib
+import heapq
 import io
-import os
-import pathlib
+import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from yourface_tfds import cli
+from yourface_tfds import cli, storage
 
 KNOWN_SPLITS = ("train", "validation", "test")
 SPLITS = (*KNOWN_SPLITS, "unseen")
@@ -112,15 +112,17 @@ def reject_shared(rows: Sequence[PhotoRow]) -> list[PhotoRow]:
   for row in rows:
     if row.status == ACCEPTED:
       owners[row.group].setdefault(row.person, row.path)
+  # Two are enough, or a picture of n people would cost n * n steps.
+  firsts = {
+    group: heapq.nsmallest(2, paths.items(), key=operator.itemgetter(1))
+    for group, paths in owners.items()
+    if len(paths) > 1
+  }
   result = []
   for row in rows:
-    others = {
-      person: path
-      for person, path in owners.get(row.group, {}).items()
-      if person != row.person
-    }
-    if row.status == ACCEPTED and others:
-      detail = SAME_AS + min(others.values())
+    if row.status == ACCEPTED and row.group in firsts:
+      (person, path), (_, second) = firsts[row.group]
+      detail = SAME_AS + (second if person == row.person else path)
       row = dataclasses.replace(row, status="duplicate", detail=detail)
     result.append(row)
   return result
@@ -274,13 +276,13 @@ def _read_cell(text: str) -> str:
   return _ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), text)
 
 
-def read_csv(path: str | os.PathLike[str]) -> list[dict[str, str]]:
+def read_csv(path: storage.Anywhere) -> list[dict[str, str]]:
   """Reads photos.csv back, one dict of strings a row, names as `utf8`."""
-  with pathlib.Path(path).open(encoding="utf-8", newline="") as file:
-    return [
-      {
-        name: _read_cell(cell) if isinstance(cell, str) else cell
-        for name, cell in row.items()
-      }
-      for row in csv.DictReader(file)
-    ]
+  text = storage.path(path).read_bytes().decode()
+  return [
+    {
+      name: _read_cell(cell) if isinstance(cell, str) else cell
+      for name, cell in row.items()
+    }
+    for row in csv.DictReader(io.StringIO(text, newline=""))
+  ]

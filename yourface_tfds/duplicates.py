@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
+from yourface_tfds import near_hashes
+
 _HASH_SIDE = 16
 _FLAT = 2.0  # Grey levels; JPEG noise on a plain background stays below.
 
@@ -42,11 +44,9 @@ _FACE_SPAN, _FACE_SIDE = 5.0, 64  # The patch, in spreads of the landmarks.
 _WIDE_SPAN, _WIDE_SIDE = 12.0, 24
 _MIN_SHARED = 80  # Cells of the wide patch that both photos must have.
 _ABOVE_OUTSIDE = [max(level, 1) for level in range(256)]
-_BANDS, _BAND_BITS = 17, 15
 _PICTURE_ORDERS, _FACE_ORDERS = (149,), (149, 91, 53)
 """Odd multipliers, each an order of the 256 bits that puts those of a band far
 apart: else all would lie in one plain wall, and most photos in one bucket."""
-_PAIRS = 4096  # Compared at a time: 60 MB.
 
 
 def prints(photo: np.ndarray, landmarks: np.ndarray | None) -> dict[str, bytes]:
@@ -127,7 +127,8 @@ def find_groups(
 
   Two hashes that are near agree in one of their bands at least: within 16 bits
   surely, of faces within 40 in 98 % of cases. Only photos that meet in a band
-  are compared.
+  and are not known to be of one group are compared, so that thousands of frames
+  of one film cost little more than as many photos.
 
   Args:
     prints: of each photo.
@@ -136,53 +137,87 @@ def find_groups(
   Returns:
     The group of each photo: the smallest digest among its members.
   """
-  parent = list(range(len(prints)))
-
-  def find(i: int) -> int:
-    while parent[i] != i:
-      parent[i] = parent[parent[i]]
-      i = parent[i]
-    return i
-
   first: dict[str, int] = {}
-  for i, digest in enumerate(digests):  # The same file, maybe many times.
-    parent[i] = first.setdefault(digest, i)
-  different = np.array(sorted(first.values()), int)
-  for pairs in (_same_pictures(prints, different), _crops(prints, different)):
-    for i, j in pairs:
-      parent[find(i)] = find(j)
-
+  # The same file, or one whose whole has the same print: maybe many times.
+  of_file = np.array(
+    [first.setdefault(digest, i) for i, digest in enumerate(digests)], int
+  )
+  groups = _Groups(len(prints))
+  groups.join(np.arange(len(prints)), of_file)
+  different = np.unique(of_file)
+  of_print: dict[bytes, int] = {}
+  plain = [of_print.setdefault(prints[i]["picture"], i) for i in different]
+  groups.join(different, np.array(plain, int))
+  _join_pictures(groups, prints, np.unique(plain).astype(int))
+  _join_crops(groups, prints, different)
   smallest: dict[int, str] = {}
-  for i, digest in enumerate(digests):
-    root = find(i)
-    smallest[root] = min(digest, smallest.get(root, digest))
-  return [smallest[find(i)] for i in range(len(prints))]
+  for label, digest in zip(groups.labels.tolist(), digests, strict=True):
+    smallest[label] = min(digest, smallest.get(label, digest))
+  return [smallest[label] for label in groups.labels.tolist()]
 
 
-def _same_pictures(
-  prints: Sequence[Mapping[str, bytes]], rows: np.ndarray
-) -> np.ndarray:
-  """Returns pairs of photos whose hashes say so, int[pairs, 2]."""
+class _Groups:
+  """Which photos are known to be of one group.
+
+  Attributes:
+    labels: int[photos], equal within a group.
+  """
+
+  def __init__(self, count: int) -> None:
+    self.labels = np.arange(count)
+    self._members = {i: [i] for i in range(count)}
+
+  def join(self, ones: np.ndarray, others: np.ndarray) -> None:
+    """Makes one group of the groups of each pair of photos."""
+    for one, other in zip(ones.tolist(), others.tolist(), strict=True):
+      kept, gone = int(self.labels[one]), int(self.labels[other])
+      if kept == gone:
+        continue
+      if len(self._members[kept]) < len(self._members[gone]):
+        kept, gone = gone, kept
+      self.labels[self._members[gone]] = kept
+      self._members[kept] += self._members.pop(gone)
+
+
+def _join_pictures(
+  groups: _Groups, prints: Sequence[Mapping[str, bytes]], rows: np.ndarray
+) -> None:
+  """Joins photos whose hashes say that they are one picture."""
   hashes = _unpacked(prints, rows, "picture", [2, 32])
-  near = _near(hashes, _PICTURE_DISTANCE, _PICTURE_ORDERS)
-  return rows[near[:, :2]]
+
+  def join(i: np.ndarray, j: np.ndarray, is_mirrored: np.ndarray) -> None:
+    del is_mirrored
+    groups.join(rows[i], rows[j])
+
+  near_hashes.visit(
+    hashes,
+    lambda photos: groups.labels[rows[photos]],
+    join,
+    distance=_PICTURE_DISTANCE,
+    orders=_PICTURE_ORDERS,
+  )
 
 
-def _crops(
-  prints: Sequence[Mapping[str, bytes]], rows: np.ndarray
-) -> np.ndarray:
-  """Returns pairs of photos whose surroundings say so, int[pairs, 2]."""
+def _join_crops(
+  groups: _Groups, prints: Sequence[Mapping[str, bytes]], rows: np.ndarray
+) -> None:
+  """Joins photos whose surroundings of the face say so."""
   rows = np.array([row for row in rows if "face" in prints[row]], int)
   hashes = _unpacked(prints, rows, "face", [2, 32])
-  near = _near(hashes, _FACE_DISTANCE, _FACE_ORDERS)
   wide = _unpacked(prints, rows, "wide", [_WIDE_SIDE, _WIDE_SIDE])
-  found = [np.zeros([0, 2], int)]
-  for start in range(0, len(near), _PAIRS):
-    i, j, is_mirrored = near[start : start + _PAIRS].T
+
+  def join(i: np.ndarray, j: np.ndarray, is_mirrored: np.ndarray) -> None:
     others = np.where(is_mirrored[:, None, None], wide[j][:, :, ::-1], wide[j])
     same = _correlation(wide[i], others) >= _CORRELATION
-    found.append(rows[np.stack([i, j], 1)[same]])
-  return np.concatenate(found)
+    groups.join(rows[i[same]], rows[j[same]])
+
+  near_hashes.visit(
+    hashes,
+    lambda photos: groups.labels[rows[photos]],
+    join,
+    distance=_FACE_DISTANCE,
+    orders=_FACE_ORDERS,
+  )
 
 
 def _unpacked(
@@ -194,58 +229,6 @@ def _unpacked(
   """Returns prints of one kind, uint8[photos, *shape]."""
   joined = b"".join(prints[row][name] for row in rows)
   return np.frombuffer(joined, np.uint8).reshape(-1, *shape)
-
-
-def _near(
-  hashes: np.ndarray, distance: int, orders: Sequence[int]
-) -> np.ndarray:
-  """Returns pairs of near hashes: i, j, whether j is mirrored; int[pairs, 3].
-
-  Args:
-    hashes: uint8[photos, 2, 32].
-    distance: bits that each of the two hashes may differ in.
-    orders: of the bits, each dealt to bands anew.
-  """
-  count = len(hashes)
-  # Row i is photo i as it is, row count + i its mirror image.
-  sides = np.concatenate([hashes, hashes[:, ::-1]])
-  bits = np.unpackbits(sides[:, 0], axis=1)
-  found = [np.zeros([0, 2], int)]
-  for multiplier, band in itertools.product(orders, range(_BANDS)):
-    first = band * _BAND_BITS
-    chosen = np.arange(first, first + _BAND_BITS) * multiplier % 256
-    keys = bits[:, chosen].astype(np.int32) @ (1 << np.arange(_BAND_BITS))
-    for bucket in _buckets(keys):
-      straight = bucket[bucket < count]
-      mirrored = bucket[len(straight) :]
-      for position, i in enumerate(straight):
-        # Straight with straight, and straight with mirrored; the rest is the
-        # same seen in a mirror.
-        others = np.concatenate(
-          [straight[position + 1 :], mirrored[mirrored > count + i]]
-        )
-        near = others[_are_near(sides[i], sides[others], distance)]
-        if len(near):
-          found.append(np.stack([np.full_like(near, i), near], 1))
-  pairs = np.unique(np.concatenate(found), axis=0)
-  is_mirrored = pairs[:, 1] >= count
-  return np.stack([pairs[:, 0], pairs[:, 1] % max(count, 1), is_mirrored], 1)
-
-
-def _buckets(keys: np.ndarray) -> list[np.ndarray]:
-  """Returns the rows of each key that more than one has, in order."""
-  order = np.argsort(keys, kind="stable")
-  ends = np.flatnonzero(np.diff(keys[order])) + 1
-  starts, ends = np.append(0, ends), np.append(ends, len(keys))
-  several = np.flatnonzero(ends - starts > 1)
-  return [order[starts[i] : ends[i]] for i in several]
-
-
-def _are_near(one: np.ndarray, others: np.ndarray, distance: int) -> np.ndarray:
-  # The one hash holds where grey rises, the other where it falls: both must
-  # agree, or plain pictures with one edge in common would be the same.
-  bits = np.bitwise_count(others ^ one).sum(axis=2, dtype=np.int32)
-  return (bits <= distance).all(axis=1)
 
 
 def _correlation(ones: np.ndarray, others: np.ndarray) -> np.ndarray:

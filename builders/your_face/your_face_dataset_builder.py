@@ -27,6 +27,7 @@ from yourface_tfds import (
   mtcnn,
   prepare,
   shards,
+  storage,
 )
 
 cli.one_line_errors_under("tfds")
@@ -126,14 +127,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       metadata=tfds.core.MetadataDict(dataclasses.asdict(settings)),
     )
 
-  def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+  def download_and_prepare(self, **options: Any) -> None:
     """Builds; what the disk refuses, and a second build, are one line."""
-    # Until after the rename that publishes.
+    config = options.get("download_config")
     with (
       build_errors.plain(self.data_dir_root),
-      contextlib.ExitStack() as self._claims,
+      contextlib.ExitStack() as self._claims,  # Until it is published.
     ):
-      super().download_and_prepare(*args, **kwargs)
+      if not (config and config.download_mode.overwrite_dataset):
+        shards = [f for s in self.info.splits.values() for f in s.filenames]
+        build_folder.check_whole(storage.path(self.data_path), shards)
+      super().download_and_prepare(**options)
 
   def _generate_splits(
     self,
@@ -143,12 +147,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """Looks at the photos, then writes the shards: ours, or TFDS by its own."""
     self._check_format()
     manual_dir = self._manual_dir(dl_manager)
-    work_dir = pathlib.Path(self.data_dir_root) / self.name
+    work_dir = self._work_dir()
     if cli.is_program("tfds"):  # Elsewhere the process is not ours to tune.
       mtcnn.use_one_thread_per_call()
-    self._claims.enter_context(
-      build_folder.claimed(pathlib.Path(self.data_path))
-    )
+    claim = build_folder.claimed(storage.path(self.data_path))
+    self._claims.enter_context(claim)
     if download_config.beam_options or download_config.beam_runner:
       from yourface_tfds import beam_build  # Imports Beam: 2 s.
 
@@ -156,6 +159,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         manual_dir,
         self._config.settings,
         work_dir=work_dir,
+        shared_dir=storage.path(self.data_path),
         options=download_config.beam_options,
         runner=download_config.beam_runner,
       )
@@ -170,8 +174,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       for split in self._photos.splits()
     ]
 
+  def _work_dir(self) -> pathlib.Path:
+    return build_folder.work_dir(storage.path(self.data_dir_root) / self.name)
+
   def _manual_dir(self, dl_manager: tfds.download.DownloadManager) -> str:
     try:
+      # What TFDS was given: it would look for photos elsewhere, too.
+      given = dl_manager._manual_dir
+      storage.only_local(given or "", "--manual_dir")
       return str(dl_manager.manual_dir)
     except AssertionError as error:
       raise cli.UserError(
@@ -231,6 +241,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         "--file_format: got parquet, which loses examples in this version of "
         "TFDS; allowed: tfrecord, array_record"
       )
+    is_tfrecord = self.info.file_format is tfds.core.FileFormat.TFRECORD
+    if not is_tfrecord and not storage.is_local(self.data_dir_root):
+      raise cli.UserError(
+        "--file_format: got array_record, whose library writes to this disk "
+        f"only; allowed with --data_dir={self.data_dir_root}: tfrecord"
+      )
 
   def _example_writer(self) -> shards.StableWriter:
     file_format = self.info.file_format or tfds.core.FileFormat.TFRECORD
@@ -241,7 +257,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     if self._photos is not None:
       # data_path is the unpublished folder here: one rename publishes all.
       build_reports.write(
-        pathlib.Path(self.data_path),
+        storage.path(self.data_path),
         self._photos.rows,
         self._photos.people,
         self._config.settings,
@@ -262,7 +278,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       f"\n{self.info.full_name}\n"
       f"{build_facts.table(facts)}\n"
       f"{self._detection_words()}"
-      f"{build_folder.describe(pathlib.Path(self.data_path))}\n"
+      f"{build_folder.describe(storage.path(self.data_path))}\n"
       f"Next: python -m training.train --data_dir={self.data_dir_root} "
       f"--config={self._config.name} --workdir=W"
     )
@@ -277,7 +293,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     detected = getattr(self._photos, "detected", None)
     if detected is None:  # On Beam nobody counts.
       return ""
-    path = pathlib.Path(self.data_dir_root) / self.name / prepare.CACHE_NAME
+    path = self._work_dir() / prepare.CACHE_NAME
     return (
       f"\nThe detector looked at {detected:,} photos; all it found is kept in\n"
       f"  {path}\n"
