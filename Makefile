@@ -11,6 +11,8 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.10 python3; do \
   2>/dev/null && echo "$$name" && break; done)
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Tests of one file stay in one process, which draws and trains once for all.
+TEST_PROCESSES ?= 2
 
 help:
 	@echo "make venv   create .venv with the pinned dependencies and the package"
@@ -34,7 +36,7 @@ demo: $(STAMP)
 	$(BIN)/python -m yourface_tfds.demo --output_dir=demo_output
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -4,7 +4,6 @@ python -m export.benchmark_photos --workdir=W --model=E/saved_model \
   --photos_dir=M/photos
 """
 
-import pathlib
 import random
 import sys
 
@@ -14,7 +13,13 @@ from yourface_tfds import cli
 
 # isort: split
 # After cli, which keeps TensorFlow's greeting out of the way.
-from yourface_tfds import calibrated, manifest, photo_benchmark, photos
+from yourface_tfds import (
+  calibrated,
+  manifest,
+  photo_benchmark,
+  photos,
+  storage,
+)
 
 _WORKDIR = cli.workdir_flag()
 _MODEL = flags.DEFINE_string(
@@ -39,7 +44,7 @@ _JSON = cli.json_flag()
 
 def _contents() -> list[bytes]:
   """Returns the bytes of photos that Pillow can read: the slow way uses it."""
-  files = photos.scan(pathlib.Path(_PHOTOS_DIR.value))
+  files = photos.scan(storage.only_local(_PHOTOS_DIR.value, "--photos_dir"))
   random.Random(_SEED.value).shuffle(files)
   contents = []
   for file in files:

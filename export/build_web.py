@@ -14,7 +14,7 @@ from yourface_tfds import cli
 
 # isort: split
 # After cli, which keeps TensorFlow's greeting out of the way.
-from yourface_tfds import web_site
+from yourface_tfds import storage, web_site
 
 _EXPORT_DIR = flags.DEFINE_string(
   "export_dir", None, "The folder that export.export_tflite wrote to.",
@@ -45,10 +45,11 @@ def main(argv: list[str]) -> None:
     kind=_KIND.value,
     node_modules=_NODE_MODULES.value,
   )
-  files = [path for path in site.rglob("*") if path.is_file()]
-  size = sum(path.stat().st_size for path in files)
+  files = storage.files(site)
+  size = sum(storage.size(site / name) for name in files)
   print(f"Wrote {site}, {len(files)} files, {size / 1e6:.0f} MB")
-  print(f"Next: python -m http.server -d {site}")
+  if storage.is_local(site):
+    print(f"Next: python -m http.server -d {site}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from yourface_tfds import cli
 
 # isort: split
 # After cli, which keeps TensorFlow's greeting out of the way.
-from yourface_tfds import labels, predict_lib
+from yourface_tfds import labels, predict_lib, storage
 
 _SITE = flags.DEFINE_string(
   "site", None, "What export.build_web wrote.", required=True
@@ -75,7 +75,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 def _compare(url: str, chromium: str) -> dict[str, Any]:
   from playwright import sync_api
 
-  files = pathlib.Path(_PHOTOS_DIR.value).rglob("*")
+  files = storage.only_local(_PHOTOS_DIR.value, "--photos_dir").rglob("*")
   paths = sorted(path for path in files if path.is_file())
   photos = _with_a_face(predict_lib.load(_MODEL.value), paths)
   same, times = dict.fromkeys(labels.HEADS, 0), []
@@ -116,7 +116,8 @@ def main(argv: list[str]) -> None:
       f"--chromium: got {_CHROMIUM.value!r}, no program; install it (on "
       "Debian: apt-get install chromium), or give its path"
     )
-  if not pathlib.Path(_SITE.value, "site.json").is_file():
+  site = storage.only_local(_SITE.value, "--site")
+  if not (site / "site.json").is_file():
     raise cli.UserError(
       f"--site: got {_SITE.value!r} without a page; build one with: python -m "
       "export.build_web --export_dir=E --output_dir=SITE"

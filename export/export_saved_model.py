@@ -20,6 +20,7 @@ from yourface_tfds import (
   calibrated,
   export_lib,
   exported_card,
+  folder_lock,
   gate,
   parity,
   serving,
@@ -51,7 +52,7 @@ def _photos(image_size: int) -> tuple[gate.Photos, dict[str, str | None]]:
   where = (_DATA_DIR.value or "", _CONFIG.value or "jpeg")
   if not _DATA_DIR.value:
     remembered = workdir.remembered_dataset(_WORKDIR.value)
-    if not (remembered and pathlib.Path(remembered[0]).is_dir()):
+    if not (remembered and storage.path(remembered[0]).is_dir()):
 
       def drawn() -> Iterable[parity.Batch]:
         return parity.drawn_batches(image_size)
@@ -74,7 +75,12 @@ def _photos(image_size: int) -> tuple[gate.Photos, dict[str, str | None]]:
 def main(argv: list[str]) -> None:
   """Writes E/saved_model, E/serving, E/labels.json and E/model_card.md."""
   cli.no_arguments(argv)
-  out = pathlib.Path(_OUTPUT_DIR.value)
+  with folder_lock.from_to(_WORKDIR.value, _OUTPUT_DIR.value, "--output_dir"):
+    _export()
+
+
+def _export() -> None:
+  out = storage.path(_OUTPUT_DIR.value)
   model, settings = calibrated.load_model(_WORKDIR.value)
   photos, on = _photos(settings.image_size)
   results: gate.Results = {}
@@ -83,17 +89,23 @@ def main(argv: list[str]) -> None:
     nonlocal results
     results = gate.saved_model(folder, model, photos)
 
+  def replace(folder: pathlib.Path) -> None:
+    if _VERIFY.value:
+      check(folder)
+    gate.forget(out, *gate.SIGNATURES)
+
   path = out / gate.SAVED_MODEL
-  export_lib.save_saved_model(
-    model, settings, path, check=check if _VERIFY.value else None
-  )
-  if results:
-    gate.record(out, results, on)
-    print(f"Compared with the model, on {on['split']}:")
-    print(gate.table(results))
+  export_lib.save_saved_model(model, settings, path, check=replace)
   served = serving.publish(path, out / "serving", _VERSION.value)
   storage.write_text(out / "labels.json", export_lib.labels_json(settings))
   card = exported_card.write(_WORKDIR.value, model, out)
+  if results:
+    # Last: what verify.json names is wholly there.
+    gate.record(out, results, on, model)
+    print(f"Compared with the model, on {on['split']}:")
+    print(gate.table(results))
+  if others := gate.of_other_models(out):
+    print(others)
   print(f"Wrote {path} (signatures serving_default, photos, all_faces)")
   print(f"Wrote {served} (the same, as TensorFlow Serving wants it)")
   print(f"Wrote {out / 'labels.json'} and {card}")

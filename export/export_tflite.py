@@ -20,6 +20,7 @@ from yourface_tfds import (
   built_dataset,
   calibrated,
   export_lib,
+  folder_lock,
   gate,
   input_pipeline,
   parity,
@@ -61,24 +62,31 @@ def _kinds() -> list[str]:
   return list(dict.fromkeys(_KINDS.value))
 
 
-def _written(path: pathlib.Path) -> None:
-  print(f"Wrote {path}, {path.stat().st_size / 1024:,.0f} KB", flush=True)
+def _written(path: storage.Path) -> None:
+  print(f"Wrote {path}, {storage.size(path) / 1024:,.0f} KB", flush=True)
 
 
 def main(argv: list[str]) -> None:
   """Writes E/your_face_KIND.tflite, the detector's file and E/labels.json."""
   cli.no_arguments(argv)
   kinds = _kinds()
+  with folder_lock.from_to(_WORKDIR.value, _OUTPUT_DIR.value, "--output_dir"):
+    _export(kinds)
+
+
+def _export(kinds: list[str]) -> None:
   dataset = built_dataset.open_dataset(_DATA_DIR.value, _CONFIG.value)
   model, settings = calibrated.load_model(_WORKDIR.value, dataset.image_size)
-  output_dir = pathlib.Path(_OUTPUT_DIR.value)
+  output_dir = storage.path(_OUTPUT_DIR.value)
   split = gate.split_of(dataset)
   labels_text = export_lib.labels_json(settings)
   results: dict[str, Any] = {}
 
   def check(kind: str, path: pathlib.Path) -> None:
-    photos = functools.partial(parity.batches, dataset, split)
-    results.update(gate.tflite(path, kind, model, photos))
+    if _VERIFY.value:
+      photos = functools.partial(parity.batches, dataset, split)
+      results.update(gate.tflite(path, kind, model, photos))
+    gate.forget(output_dir, kind)
 
   refused = []
   for kind in kinds:
@@ -91,7 +99,7 @@ def main(argv: list[str]) -> None:
         input_pipeline.sample_faces(dataset, "train", _REPRESENTATIVE),
         labels_text,
         path,
-        check=functools.partial(check, kind) if _VERIFY.value else None,
+        check=functools.partial(check, kind),
       )
     except gate.RefusedError as error:
       # The others may be fine.
@@ -106,9 +114,11 @@ def main(argv: list[str]) -> None:
   _written(path)
   if results:
     on = {"dataset": dataset.info.full_name, "split": split}
-    gate.record(output_dir, results, on)
+    gate.record(output_dir, results, on, model)
     print(f"Compared with the model, on {split}:")
     print(gate.table(results))
+  if others := gate.of_other_models(output_dir):
+    print(others)
   if refused:
     raise cli.UserError(" ".join(refused))
   if (output_dir / "saved_model").is_dir():

@@ -24,6 +24,7 @@ from yourface_tfds import (
   predict_lib,
   predict_output,
   predict_pictures,
+  storage,
 )
 
 _MODEL = flags.DEFINE_string(
@@ -85,10 +86,8 @@ def main(argv: list[str]) -> None:
   found = predict_inputs.find(argv[1:])
   several = len(found) > 1
   pictures = predict_pictures.Pictures(
-    card=pathlib.Path(_OUTPUT.value) if _OUTPUT.value is not None else None,
-    annotated=(
-      pathlib.Path(_ANNOTATED.value) if _ANNOTATED.value is not None else None
-    ),
+    card=_picture(_OUTPUT),
+    annotated=_picture(_ANNOTATED),
     language=_LANGUAGE.value,
     all_faces=_ALL_FACES.value,
     several=several,
@@ -114,6 +113,12 @@ def main(argv: list[str]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(_CLOSED_PIPE)
   sys.exit(0 if answered else 1)
+
+
+def _picture(flag: flags.FlagHolder[str | None]) -> pathlib.Path | None:
+  if flag.value is None:
+    return None
+  return storage.only_local(flag.value, f"--{flag.name}")
 
 
 def _answer(

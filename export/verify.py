@@ -5,7 +5,6 @@ python -m export.verify --workdir=W --data_dir=D --export_dir=E
 Exit code 1 where one differs by more than is allowed.
 """
 
-import pathlib
 import sys
 
 from absl import flags
@@ -17,10 +16,12 @@ from yourface_tfds import cli
 from yourface_tfds import (
   built_dataset,
   calibrated,
+  folder_lock,
   gate,
   latency,
   parity,
   parity_ways,
+  storage,
   tflite_lib,
 )
 
@@ -45,7 +46,12 @@ _JSON = cli.json_flag()
 def main(argv: list[str]) -> None:
   """Compares, prints the tables and writes E/verify.json."""
   cli.no_arguments(argv)
-  folder = pathlib.Path(_EXPORT_DIR.value)
+  with folder_lock.from_to(_WORKDIR.value, _EXPORT_DIR.value, "--export_dir"):
+    _verify()
+
+
+def _verify() -> None:
+  folder = storage.path(_EXPORT_DIR.value)
   dataset = built_dataset.open_dataset(_DATA_DIR.value, _CONFIG.value)
   model, _ = calibrated.load_model(_WORKDIR.value, dataset.image_size)
   split = _SPLIT.value or gate.split_of(dataset)
@@ -70,7 +76,7 @@ def main(argv: list[str]) -> None:
       for name, ms in measured.items():
         results[name].setdefault("latency_ms", {})[str(threads)] = ms
   on = {"dataset": dataset.info.full_name, "split": split}
-  path = gate.record(folder, results, on)
+  path = gate.record(folder, results, on, model)
   out = sys.stderr if _JSON.value else sys.stdout
   print(f"{on['dataset']}, {split}:", file=out)
   print(gate.table(results), file=out)

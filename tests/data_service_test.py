@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,9 +38,16 @@ class _Server:
     self.words = self._line()
 
   def _line(self):
+    assert self.process.stdout
     line = self.process.stdout.readline()
     assert line, self.process.wait()
     return line
+
+  @property
+  def port(self):
+    found = re.search(r"port (\d+)", self.words)
+    assert found, self.words
+    return found[1]
 
   def kill(self):
     self.process.kill()
@@ -52,8 +60,7 @@ class _Cluster:
   def __init__(self, *flags):
     self._flags = flags
     self.dispatcher = _Server("--port=0", *flags)
-    port = re.search(r"port (\d+)", self.dispatcher.words)[1]
-    self.address = f"localhost:{port}"
+    self.address = f"localhost:{self.dispatcher.port}"
     self.workers = [self.worker(), self.worker()]
 
   def worker(self):
@@ -90,7 +97,7 @@ _STEPS = 400
 
 def _check(dataset, address, happenings=None, **changes):
   """Reads all, with what happens before some steps; every bit must be right."""
-  plan = _PLAN | changes
+  plan: dict[str, Any] = _PLAN | changes
   expected = iter(input_pipeline.make_for_train(dataset, **plan))
   got = input_pipeline.make_for_train(dataset, data_service=address, **plan)
   count = 0
@@ -114,6 +121,7 @@ def _here(caplog):
   return int(found[1]) if found else 0
 
 
+@pytest.mark.slow
 def test_every_step_once_and_in_order(dataset, caplog):
   with _cluster() as cluster:
     assert _check(dataset, cluster.address) == _STEPS
@@ -258,7 +266,7 @@ def _ended(*flags):
 
 def test_commands_that_cannot_start(tmp_path):
   with _one() as server:
-    port = re.search(r"port (\d+)", server.words)[1]
+    port = server.port
     code, line = _ended(f"--port={port}")
     assert code == 1
     assert line.startswith(

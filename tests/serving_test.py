@@ -1,4 +1,5 @@
 import os
+import pathlib
 
 import pytest
 
@@ -27,7 +28,9 @@ def test_a_version_holds_the_same_files(saved_model, tmp_path):
   assert served == tmp_path / "serving" / "your_face" / "3"
   assert names(served) == names(saved_model)
   # Linked: a second copy of a large model costs no space.
-  assert (served / "saved_model.pb").samefile(saved_model / "saved_model.pb")
+  assert pathlib.Path(served / "saved_model.pb").samefile(
+    saved_model / "saved_model.pb"
+  )
 
 
 def test_publishing_again_replaces_the_version(saved_model, tmp_path):
@@ -47,7 +50,7 @@ def test_where_files_cannot_be_linked_they_are_copied(
   monkeypatch.setattr(os, "link", refuse)
   served = serving.publish(saved_model, tmp_path / "serving")
   assert (served / "saved_model.pb").read_bytes() == b"graph"
-  assert not (served / "saved_model.pb").samefile(
+  assert not pathlib.Path(served / "saved_model.pb").samefile(
     saved_model / "saved_model.pb"
   )
 

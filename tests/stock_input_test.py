@@ -215,6 +215,9 @@ def test_shards_that_are_not_on_a_local_disk(
   tiny_data_dir, tmp_path, monkeypatch
 ):
   # TensorFlow's own file system in memory stands for gs:// and the like.
+  usage = shutil.disk_usage(tmp_path)
+  monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
   said = []
   monkeypatch.setattr(logging, "warning", said.append)
   local = built_dataset.open_dataset(tiny_data_dir, "raw-image_size_32")
@@ -235,7 +238,7 @@ def test_shards_that_are_not_on_a_local_disk(
   monkeypatch.setattr(built_dataset.Dataset, "shards", lambda *_: remote_shards)
   got = input_pipeline.make_for_eval(remote, "test", batch_size=5)
   _assert_equal(expected, _columns(got))
-  assert f"the shards are not on a local disk ({remote_parts[0][0]})" in said[0]
+  assert "the shards are not on this disk" in said[0]
 
 
 _WORKER = """

@@ -596,7 +596,10 @@ def test_int8_answers_too(chromium, export, node_modules, said, tmp_path):
   )  # fmt: skip
   content = encoded(photo(0))
   expected = said(content)
-  with browser.serve(path) as url, opened(chromium, url) as page:
+  with (
+    browser.serve(pathlib.Path(path)) as url,
+    opened(chromium, url) as page,
+  ):
     upload(page, content)
     words = page.locator("#bars .first .word").all_inner_texts()
     shares = page.locator("#bars .first .value").all_inner_texts()

@@ -20,6 +20,7 @@ from yourface_tfds import (
   input_benchmark,
   input_report,
   step_benchmark,
+  storage,
   train_settings,
 )
 
@@ -101,7 +102,8 @@ def main(argv: list[str]) -> None:
     encoding, peers=_PEERS.value, compare=_COMPARE.value
   )
   if _SCRATCH_DIR.value:
-    pathlib.Path(_SCRATCH_DIR.value).mkdir(parents=True, exist_ok=True)
+    scratch_dir = storage.only_local(_SCRATCH_DIR.value, "--scratch_dir")
+    scratch_dir.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(
     prefix="benchmark_input.", dir=_SCRATCH_DIR.value
   ) as scratch:

@@ -12,6 +12,7 @@ from yourface_tfds import (
   built_dataset,
   calibrated,
   cli,
+  folder_lock,
   metrics,
   report,
   report_text,
@@ -34,6 +35,11 @@ _JSON = cli.json_flag()
 def main(argv: list[str]) -> None:
   """Prints a table a split; writes figures, report and model card."""
   cli.no_arguments(argv)
+  with folder_lock.writing(_WORKDIR.value, "--workdir"):
+    _evaluate()
+
+
+def _evaluate() -> None:
   dataset = built_dataset.open_dataset(_DATA_DIR.value, _CONFIG.value)
   splits = _SPLIT.value
   if not flags.FLAGS["split"].present:

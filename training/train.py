@@ -18,6 +18,8 @@ from yourface_tfds import (
   augment,
   built_dataset,
   calibrated,
+  data_service,
+  folder_lock,
   mixing,
   models,
   strategies,
@@ -147,6 +149,13 @@ _WORKER_TIMEOUT = flags.DEFINE_float(
   "a worker is gone and the others end.",
   lower_bound=1,
 )
+_DATA_SERVICE = flags.DEFINE_string(
+  "data_service",
+  "",
+  "HOST:PORT of a dispatcher of tf.data service, see `python -m "
+  "training.data_service --help`, whose workers read and decode the images. "
+  "The result is the same, bit by bit; what does not come is made here.",
+)
 _SAVE_SECONDS = flags.DEFINE_float(
   "save_seconds",
   60,
@@ -190,6 +199,9 @@ def main(argv: list[str]) -> None:
   )
   dataset = built_dataset.open_dataset(_DATA_DIR.value, _CONFIG.value)
   settings = _settings(dataset)
+  address = _DATA_SERVICE.value
+  if address:
+    address = data_service.check(address)
   result = train_lib.train(
     dataset,
     settings,
@@ -198,12 +210,14 @@ def main(argv: list[str]) -> None:
     deterministic=_DETERMINISTIC.value,
     tensorboard=_TENSORBOARD.value,
     where=where,
+    data_service=address,
   )
   if not where.is_chief:
     print("Trained; the first worker has the result")
     return
-  workdir.remember_dataset(_WORKDIR.value, _DATA_DIR.value, _CONFIG.value)
-  calibrated.fit(_WORKDIR.value, dataset)
+  with folder_lock.writing(_WORKDIR.value, "--workdir"):
+    workdir.remember_dataset(_WORKDIR.value, _DATA_DIR.value, _CONFIG.value)
+    calibrated.fit(_WORKDIR.value, dataset)
   for head in result["unlabelled_heads"]:
     print(
       f"Mind: no photo in train has a known {head}; what the model says of it "

@@ -142,6 +142,11 @@ class BatchReader:
           f"{row['length']}; remove the index and start again"
         )
 
+  def check_unchanged(self) -> None:
+    """Raises CorruptError if a shard was written to since it was opened."""
+    for file in self._files:
+      file.check_unchanged()
+
   def read(
     self,
     numbers: np.ndarray,
@@ -157,8 +162,7 @@ class BatchReader:
       with_strings: whether the text features are read too.
 
     Raises:
-      tfrecord.CorruptError: a checksum differs, a JPEG cannot be decoded, or a
-        shard has become shorter.
+      tfrecord.CorruptError: a record is damaged, or a shard is shorter now.
     """
     rows = self._rows[numbers]
     for file in self._files:

@@ -24,6 +24,7 @@ from yourface_tfds import (
   photo_worker,
   photos,
   prepare,
+  storage,
   write_benchmark,
 )
 
@@ -47,7 +48,8 @@ def measure(
   Raises:
     UserError: there are no photos.
   """
-  files = photos.scan(pathlib.Path(manual_dir) / "photos")
+  place = storage.only_local(manual_dir, "--manual_dir")
+  files = photos.scan(place / "photos")
   if limit and limit < len(files):
     files = [files[i * len(files) // limit] for i in range(limit)]
   naive = _Naive()

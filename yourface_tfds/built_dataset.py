@@ -6,13 +6,16 @@ Whatever wrote the builder's code: no builder module is imported.
   dataset.num_examples("train"), dataset.image_size
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from yourface_tfds import (
@@ -21,6 +24,9 @@ from yourface_tfds import (
   labels,
   record_index,
   record_numbers,
+  shard_copies,
+  storage,
+  tfrecord,
 )
 
 NAME = "your_face"
@@ -48,6 +54,9 @@ class Dataset:
   min_score: float
   _indexes: dict[str, np.ndarray] = dataclasses.field(
     default_factory=dict, repr=False, compare=False
+  )
+  _copies: dict[str, list[record_index.Shard] | shard_copies.NoCopiesError] = (
+    dataclasses.field(default_factory=dict, repr=False, compare=False)
   )
   _readers: dict[Any, batch_reader.BatchReader] = dataclasses.field(
     default_factory=dict, repr=False, compare=False
@@ -80,6 +89,59 @@ class Dataset:
       record_index.Shard(path=part.filename, records=part.examples_in_shard)
       for part in self.info.splits[_base(split)].file_instructions
     ]
+
+  def local_shards(self, split: str) -> list[record_index.Shard]:
+    """Returns the same on this disk: copies, where they are elsewhere.
+
+    Raises:
+      shard_copies.NoCopiesError: there cannot be any.
+    """
+    shards = self.shards(split)
+    if all(storage.is_local(shard.path) for shard in shards):
+      return shards
+    base = _base(split)
+    if base not in self._copies:
+      try:
+        copies = shard_copies.fetch(shards, self.info.data_dir, base)
+      except shard_copies.NoCopiesError as error:
+        copies = error  # Asked again, the answer and so the order is the same.
+      self._copies[base] = copies
+    found = self._copies[base]
+    if isinstance(found, shard_copies.NoCopiesError):
+      raise found
+    return found
+
+  @contextlib.contextmanager
+  def blaming_copies(self, split: str) -> Iterator[None]:
+    """Removes copies of shards that are found damaged, and says so.
+
+    Raises:
+      tfrecord.CorruptError: see `shard_copies.blamed`.
+    """
+    shards = self.shards(split)
+    copies = self._copies.get(_base(split), shards)
+    if isinstance(copies, shard_copies.NoCopiesError):
+      copies = shards
+    with shard_copies.blamed(shards, copies):
+      yield
+
+  def compression(self, split: str) -> str:
+    """Returns the compression of a split's files: "", GZIP or ZLIB.
+
+    Raises:
+      UserError: a file is missing, or there is no such split.
+    """
+    for path, *_ in self.parts(split):
+      try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+          found = tfrecord.compression(file.read(tfrecord.HEADER))
+      except tf.errors.NotFoundError as error:
+        raise cli.UserError(
+          f"{path}: is missing; build the dataset again or copy it again"
+        ) from error
+      if found:
+        return found
+    return ""
 
   def parts(self, split: str) -> list[tuple[str, int, int]]:
     """Returns what a split takes of its files, in order.
@@ -118,13 +180,21 @@ class Dataset:
     )
 
   def index(self, split: str) -> np.ndarray:
-    """Returns the index of a whole split, see `record_index`."""
+    """Returns the index of a whole split, see `record_index`.
+
+    Raises:
+      shard_copies.NoCopiesError: the shards are elsewhere.
+    """
     base = _base(split)
     if base not in self._indexes:
-      folder = pathlib.Path(os.fspath(self.info.data_dir)) / ".index"
-      self._indexes[base] = record_index.open_index(
-        self.shards(base), self.layout, folder, base
-      )
+      shards = self.local_shards(base)
+      folder = pathlib.Path(self.info.data_dir)
+      if not storage.is_local(self.info.data_dir):
+        folder = shard_copies.folder(self.info.data_dir)
+      with self.blaming_copies(base):
+        self._indexes[base] = record_index.open_index(
+          shards, self.layout, folder / ".index", base
+        )
     return self._indexes[base]
 
   def reader(
@@ -137,9 +207,18 @@ class Dataset:
     key = (_base(split), settings)
     if key not in self._readers:
       self._readers[key] = batch_reader.BatchReader(
-        self.shards(split), self.index(split), self.layout, settings
+        self.local_shards(split), self.index(split), self.layout, settings
       )
     return self._readers[key]
+
+  def check_unchanged(self) -> None:
+    """Checks that what was read so far is of one build.
+
+    Raises:
+      tfrecord.CorruptError: a shard was written to since it was opened.
+    """
+    for reader in self._readers.values():
+      reader.check_unchanged()
 
   def _check_split(self, split: str) -> None:
     if not self.has_split(split):

@@ -71,6 +71,7 @@ def start_dispatcher(*, port: int, work_dir: str = "") -> Any:
   Raises:
     UserError: the port is taken, or nothing can be written to `work_dir`.
   """
+  _check_free(port)
   config = tf.data.experimental.service.DispatcherConfig(
     port=port,
     work_dir=work_dir or None,
@@ -104,6 +105,7 @@ def start_worker(
   """
   where, number = parse(dispatcher, "--dispatcher")
   _wait_for(where, number, wait)
+  _check_free(port)
   bracketed = f"[{where}]" if ":" in where else where
   try:
     return tf.data.experimental.service.WorkerServer(
@@ -134,7 +136,19 @@ def _wait_for(host: str, port: int, seconds: float) -> None:
     time.sleep(0.2)
 
 
-def _cannot_start(error: tf.errors.OpError, port: int) -> cli.UserError:
+def _check_free(port: int) -> None:
+  """Raises UserError if somebody listens at a port.
+
+  gRPC would listen beside them (SO_REUSEPORT), and each would get some of what
+  is sent.
+  """
+  try:
+    socket.create_server(("", port)).close()
+  except OSError as error:
+    raise _cannot_start(error, port) from error
+
+
+def _cannot_start(error: Exception, port: int) -> cli.UserError:
   return cli.UserError(
     f"--port: got {port}, where this process cannot listen "
     f"({cli.one_line(error)[:150]}); end what does, or give another"

@@ -8,7 +8,6 @@ print(gate.table(results))
 import hashlib
 import json
 import os
-import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -33,8 +32,8 @@ Results = Mapping[str, Mapping[str, Any]]
 """As from `parity.compare`."""
 
 SAVED_MODEL = "saved_model"
-_SIGNATURES = ("serving_default", "photos")
-_NAMES = (*_SIGNATURES, *tflite_lib.KINDS)
+SIGNATURES = ("serving_default", "photos")
+_NAMES = (*SIGNATURES, *tflite_lib.KINDS)
 
 
 class RefusedError(cli.UserError):
@@ -103,29 +102,37 @@ def record(
   export_dir: str | os.PathLike[str],
   results: Results,
   on: Mapping[str, Any],
-) -> pathlib.Path:
+  model: keras.Model | None = None,
+) -> storage.Path:
   """Writes results into verify.json, beside those of other artefacts.
 
   An artefact that was written anew since loses the older figures, by its
-  SHA-256.
+  SHA-256; so does one of another model than this. It is then `not_compared`,
+  and nothing has `passed` while there is one.
 
   Args:
     export_dir: with the artefacts.
     results: of some of them.
     on: what they were compared on.
+    model: that they are of.
 
   Returns:
     The file's path.
   """
-  folder = pathlib.Path(export_dir)
+  folder = storage.path(export_dir)
   path = folder / NAME
+  of = None if model is None else _identity(model)
   ways = {
     name: figures
     for name, figures in read(folder)["ways"].items()
-    if name not in _NAMES or figures.get("sha256") == _digest(folder, name)
+    if name not in _NAMES
+    or (
+      figures.get("sha256") == _digest(folder, name)
+      and figures.get("model") == of
+    )
   }
   for name, figures in results.items():
-    extra = {"on": dict(on)}
+    extra = {"on": dict(on), "model": of}
     if name != parity.KERAS:
       extra |= {
         "file": _path(folder, name).name,
@@ -133,8 +140,10 @@ def record(
         "sha256": _digest(folder, name),
       }
     ways[name] = {**figures, **extra}
+  others = not_compared(folder, ways)
   content = {
-    "passed": not failures(ways),
+    "passed": not failures(ways) and not others,
+    "not_compared": others,
     "limits": {"difference": parity.LIMITS, "accuracy_lost": parity.MAX_LOST},
     "ways": ways,
   }
@@ -144,7 +153,7 @@ def record(
 
 def read(export_dir: str | os.PathLike[str]) -> dict[str, Any]:
   """Returns what verify.json holds; no ways where there is none of ours."""
-  path = pathlib.Path(export_dir) / NAME
+  path = storage.path(export_dir) / NAME
   try:
     content = json.loads(path.read_text(encoding="utf-8"))
     if all(isinstance(one, dict) for one in content["ways"].values()):
@@ -154,13 +163,55 @@ def read(export_dir: str | os.PathLike[str]) -> dict[str, Any]:
   return {"ways": {}}
 
 
-def _path(folder: pathlib.Path, name: str) -> pathlib.Path:
-  if name in _SIGNATURES:
+def forget(export_dir: str | os.PathLike[str], *names: str) -> None:
+  """Takes the figures of artefacts that are about to be replaced away.
+
+  So that verify.json speaks of what is there, wherever an export is cut off.
+  """
+  folder = storage.path(export_dir)
+  content = read(folder)
+  if set(names) & set(content["ways"]):
+    ways = {k: v for k, v in content["ways"].items() if k not in names}
+    content |= {"passed": False, "ways": ways}
+    content["not_compared"] = not_compared(folder, ways)
+    storage.write_text(folder / NAME, cli.dump_json(content))
+
+
+def not_compared(
+  export_dir: str | os.PathLike[str], ways: Results
+) -> list[str]:
+  """Returns the artefacts that are there and not among these figures."""
+  folder = storage.path(export_dir)
+  paths = [_path(folder, name) for name in _NAMES if name not in ways]
+  return sorted({path.name for path in paths if path.exists()})
+
+
+def _identity(model: keras.Model) -> str:
+  """Returns the SHA-256 of a model's weights, temperatures included."""
+  digest = hashlib.sha256()
+  for weights in model.get_weights():
+    digest.update(weights.tobytes())
+  return digest.hexdigest()
+
+
+def of_other_models(export_dir: str | os.PathLike[str]) -> str:
+  """Returns a line for people on what `not_compared` names; "" for nothing."""
+  found = read(export_dir).get("not_compared")
+  if not found:
+    return ""
+  return (
+    f"Mind: {', '.join(found)} in {os.fspath(export_dir)} may be of another "
+    "model; export again what you use, or remove it"
+  )
+
+
+def _path(folder: storage.Path, name: str) -> storage.Path:
+  if name in SIGNATURES:
     return folder / SAVED_MODEL
   return folder / tflite_lib.file_name(name)
 
 
-def _digest(folder: pathlib.Path, name: str) -> str | None:
+def _digest(folder: storage.Path, name: str) -> str | None:
   """Returns the SHA-256 of a file; of a folder, that of its manifest."""
   path = _path(folder, name)
   if path.is_dir():
@@ -170,9 +221,10 @@ def _digest(folder: pathlib.Path, name: str) -> str | None:
   return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _bytes(path: pathlib.Path) -> int:
-  files = path.rglob("*") if path.is_dir() else (path,)
-  return sum(file.stat().st_size for file in files if file.is_file())
+def _bytes(path: storage.Path) -> int:
+  if not path.is_dir():
+    return storage.size(path) if path.is_file() else 0
+  return sum(storage.size(path / name) for name in storage.files(path))
 
 
 def table(results: Results) -> str:

@@ -7,7 +7,7 @@ in `PATIENCE` seconds, is made here instead, and dropped if it comes after all.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -56,7 +56,7 @@ class InOrder:
     self._name = name
     self._patience = patience
 
-  def steps(self, start: int, stop: int) -> Iterator[Batch]:
+  def steps(self, start: int, stop: int) -> Generator[Batch]:
     """Yields the batches of steps, start..stop - 1.
 
     Raises:

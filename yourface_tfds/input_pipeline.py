@@ -12,10 +12,8 @@ index (`record_index`, `batch_reader`); where that cannot be, TensorFlow's own
 operations give the same elements (`stock_input`).
 """
 
-import contextlib
 import dataclasses
 import functools
-import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -28,8 +26,11 @@ from yourface_tfds import (
   cli,
   fast_input,
   labels,
+  served_input,
+  shard_copies,
+  shard_errors,
   stock_input,
-  tfrecord,
+  storage,
 )
 
 PATHS = ("auto", "fast", "stock")
@@ -37,6 +38,8 @@ PATHS = ("auto", "fast", "stock")
 
 ReadSettings = batch_reader.ReadSettings
 _DEFAULT = ReadSettings()
+
+plain_errors = shard_errors.plain_errors
 
 
 def make_for_train(
@@ -54,6 +57,7 @@ def make_for_train(
   has_rows: bool = False,
   settings: ReadSettings = _DEFAULT,
   path: str = "auto",
+  data_service: str = "",
 ) -> tf.data.Dataset:
   """Returns epochs of a split, each in an order of its own.
 
@@ -80,8 +84,9 @@ def make_for_train(
     with_neighbour: see `fast_input.Plan`.
     has_rows: likewise.
     settings: how records are read.
-    path: one of `PATHS`. For `Dataset.apply` of tf.data service, "stock":
-      other processes do not have our reader.
+    path: one of `PATHS`.
+    data_service: HOST:PORT of tf.data service, whose workers then make the
+      batches: the same ones, see `served_input`.
 
   Returns:
     Batches of image, uint8[batch, size, size, 3], and int64[batch] per head.
@@ -109,6 +114,8 @@ def make_for_train(
       f"--batch_size: got {together}, allowed: at most the "
       f"{len(plan.numbers)} examples of {split} in {dataset.info.full_name}"
     )
+  if data_service:
+    return _served(dataset, split, plan, settings, data_service)
   return _make(dataset, split, plan, settings, path, with_strings=False)
 
 
@@ -136,6 +143,30 @@ def make_for_eval(
   return _make(dataset, split, plan, settings, path, with_strings=True)
 
 
+def _served(
+  dataset: built_dataset.Dataset,
+  split: str,
+  plan: fast_input.Plan,
+  settings: ReadSettings,
+  address: str,
+) -> tf.data.Dataset:
+  compression, why_not = obstacle(dataset, split)
+  if compression:
+    raise cli.UserError(
+      f"--data_service: got {address}, but {why_not}, and its workers read "
+      "single records; build the dataset uncompressed"
+    )
+  served = served_input.graph(
+    [shard.path for shard in dataset.shards(split)],
+    dataset.index(split),
+    dataset.layout,
+    plan,
+    fast_dct=settings.fast_dct,
+  )
+  reader = dataset.reader(split, settings)
+  return served_input.make(served, reader, dataset.layout, plan, address)
+
+
 def _make(
   dataset: built_dataset.Dataset,
   split: str,
@@ -147,7 +178,10 @@ def _make(
 ) -> tf.data.Dataset:
   if path not in PATHS:
     raise cli.UserError(f"path: got {path!r}, allowed: {', '.join(PATHS)}")
-  compression, why_not = obstacle(dataset, split)
+  if path == "stock":
+    compression, why_not = dataset.compression(split), ""
+  else:
+    compression, why_not = obstacle(dataset, split)
   if why_not and path == "fast":
     raise cli.UserError(f"path: got 'fast', but {why_not}; give 'auto'")
   if why_not and path == "auto":
@@ -177,19 +211,17 @@ def _make(
 
 
 def obstacle(dataset: built_dataset.Dataset, split: str) -> tuple[str, str]:
-  """Returns the compression of the shards, and why not the fast path."""
-  for path, *_ in dataset.parts(split):
-    try:
-      with tf.io.gfile.GFile(path, "rb") as file:
-        compression = tfrecord.compression(file.read(tfrecord.HEADER))
-    except tf.errors.NotFoundError as error:
-      raise cli.UserError(
-        f"{path}: is missing; build the dataset again or copy it again"
-      ) from error
-    if "://" in path:
-      return compression, f"the shards are not on a local disk ({path})"
-    if compression:
-      return compression, f"the shards are compressed ({compression})"
+  """Returns the compression of the shards, and why not the fast path.
+
+  Shards that are elsewhere are copied to this disk, see `shard_copies`.
+  """
+  compression = dataset.compression(split)
+  if compression:
+    return compression, f"the shards are compressed ({compression})"
+  try:
+    dataset.local_shards(split)
+  except shard_copies.NoCopiesError as error:
+    return "", str(error)
   return "", ""
 
 
@@ -235,10 +267,11 @@ def _known_labels(
   dataset: built_dataset.Dataset, split: str
 ) -> Iterator[tuple[str, np.ndarray]]:
   if obstacle(dataset, split)[1]:
-    for batch in make_for_eval(dataset, split, batch_size=64):
-      for head in labels.HEADS:
-        values = batch[head].numpy()
-        yield head, values[values >= 0]
+    with plain_errors(dataset, split):
+      for batch in make_for_eval(dataset, split, batch_size=64):
+        for head in labels.HEADS:
+          values = batch[head].numpy()
+          yield head, values[values >= 0]
     return
   stored = dataset.index(split)
   for part in dataset.numbers(split).slices():
@@ -251,30 +284,8 @@ def sample_faces(
   dataset: built_dataset.Dataset, split: str, count: int
 ) -> np.ndarray:
   """Returns the first images of a split: uint8[at most count, S, S, 3]."""
-  batches = make_for_eval(dataset, split, batch_size=count)
-  return next(iter(batches))["image"].numpy()
-
-
-@contextlib.contextmanager
-def plain_errors() -> Iterator[None]:
-  """Turns what TensorFlow makes of a reader's error back into one line.
-
-  Raises:
-    tfrecord.CorruptError: where the reader raised one inside tf.data, or
-      TensorFlow found a damaged record.
-  """
-  try:
-    yield
-  except (
-    tf.errors.InvalidArgumentError,
-    tf.errors.DataLossError,
-    tf.errors.UnknownError,
-  ) as error:
-    text = re.search(r"CorruptError: (.*)", error.message)
-    if text is None and not isinstance(error, tf.errors.DataLossError):
-      raise
-    # TensorFlow adds where in its graph the error came from.
-    plain = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", cli.one_line(error))
-    raise tfrecord.CorruptError(
-      text[1] if text else f"a shard: {plain}; build the dataset again"
-    ) from error
+  # A few faces are not worth copies of all.
+  path = "auto" if storage.is_local(dataset.info.data_dir) else "stock"
+  batches = make_for_eval(dataset, split, batch_size=count, path=path)
+  with plain_errors(dataset, split):
+    return next(iter(batches))["image"].numpy()

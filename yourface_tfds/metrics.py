@@ -56,7 +56,7 @@ def predict(
   columns: dict[str, list[np.ndarray]] = {}
   batches = input_pipeline.make_for_eval(dataset, split, batch_size=batch_size)
   with (
-    input_pipeline.plain_errors(),
+    input_pipeline.plain_errors(dataset, split),
     tqdm.tqdm(
       batches, total=total, unit=" batches", desc=f"Evaluating {split}"
     ) as bar,
@@ -68,6 +68,7 @@ def predict(
         )
       for key in ("person", "photo", *labels.HEADS):
         columns.setdefault(key, []).append(batch[key].numpy())
+  dataset.check_unchanged()
   result = {key: np.concatenate(parts) for key, parts in columns.items()}
   for head in labels.HEADS:
     if not np.isfinite(result[f"{head}_probabilities"]).all():

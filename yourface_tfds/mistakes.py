@@ -58,7 +58,7 @@ def faces(
   if not wanted:
     return found
   start = 0
-  with input_pipeline.plain_errors():
+  with input_pipeline.plain_errors(dataset, split):
     batches = input_pipeline.make_for_eval(dataset, split, batch_size=64)
     for batch in batches:
       count = len(batch["image"])

@@ -1,7 +1,5 @@
 """What is said where a loss is no longer finite: which photos it was."""
 
-import pathlib
-
 from yourface_tfds import (
   batch_buffers,
   batch_reader,
@@ -17,7 +15,7 @@ from yourface_tfds import (
 def error(
   dataset: built_dataset.Dataset,
   settings: train_settings.TrainSettings,
-  workdir: pathlib.Path,
+  workdir: storage.Path,
   step: int,
   *,
   write: bool = True,

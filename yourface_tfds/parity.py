@@ -60,7 +60,7 @@ def batches(dataset: built_dataset.Dataset, split: str) -> Iterable[Batch]:
   """Yields a split once, with a progress bar."""
   total = -(-dataset.num_examples(split) // BATCH_SIZE)
   with (
-    input_pipeline.plain_errors(),
+    input_pipeline.plain_errors(dataset, split),
     tqdm.tqdm(
       input_pipeline.make_for_eval(dataset, split, batch_size=BATCH_SIZE),
       total=total,
@@ -70,6 +70,7 @@ def batches(dataset: built_dataset.Dataset, split: str) -> Iterable[Batch]:
   ):
     for batch in bar:
       yield {name: value.numpy() for name, value in batch.items()}
+    dataset.check_unchanged()
 
 
 def drawn_batches(image_size: int) -> Iterable[Batch]:

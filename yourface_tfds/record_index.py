@@ -23,7 +23,7 @@ import numpy as np
 import simplejpeg
 import tqdm
 
-from yourface_tfds import tfrecord
+from yourface_tfds import storage, tfrecord
 
 _VERSION = 1
 _CHUNK = 4096  # Rows written at a time: 0.2 MB.
@@ -114,7 +114,7 @@ def open_index(
   key = f"{name}.{_fingerprint(shards, layout)}"
   folders = [folder]
   with contextlib.suppress(RuntimeError):
-    folders.append(_cache_dir(folder))
+    folders.append(storage.cache_dir("index", folder))
   for place in folders:
     rows = _stored(place, key, layout)
     if rows is not None:
@@ -135,12 +135,6 @@ def open_index(
 
 class _ReadOnlyError(Exception):
   """Nothing, or no more, can be written to a folder."""
-
-
-def _cache_dir(folder: pathlib.Path) -> pathlib.Path:
-  base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-  place = hashlib.blake2b(os.fsencode(folder.absolute()), digest_size=8)
-  return pathlib.Path(base) / "yourface_tfds" / "index" / place.hexdigest()
 
 
 def _fingerprint(shards: Sequence[Shard], layout: Layout) -> str:
@@ -234,11 +228,7 @@ def _rows(
       bar.update(len(rows))
       yield _array(rows, number, layout)
       if count != shard.records:
-        raise tfrecord.CorruptError(
-          f"{shard.path}: holds {count} records, dataset_info.json says "
-          f"{shard.records}; the file is cut short or of another build, build "
-          "it again or copy it again"
-        )
+        raise tfrecord.other_count(shard.path, count, shard.records)
 
 
 def _array(rows: list[tuple], shard: int, layout: Layout) -> np.ndarray:

@@ -29,7 +29,8 @@ class ShardFile:
     self.data = np.zeros(0, np.uint8)
     self._file = os.open(path, os.O_RDONLY)
     weakref.finalize(self, os.close, self._file)
-    self.size = os.fstat(self._file).st_size
+    stat = os.fstat(self._file)
+    self.size, self._changed = stat.st_size, stat.st_mtime_ns
     self._map = None
     if is_mapped and self.size:
       self._map = mmap.mmap(self._file, self.size, prot=mmap.PROT_READ)
@@ -50,6 +51,19 @@ class ShardFile:
       raise tfrecord.CorruptError(
         f"{self.path}: became shorter while it was read, {size} bytes of "
         f"{self.size}; build it again or copy it again"
+      )
+
+  def check_unchanged(self) -> None:
+    """Raises `tfrecord.CorruptError` if somebody wrote to the file.
+
+    What another build writes in its place has right checksums too, but other
+    faces than the index has labels for. A file that was removed or replaced by
+    another of its name is read on as it was.
+    """
+    if os.fstat(self._file).st_mtime_ns != self._changed:
+      raise tfrecord.CorruptError(
+        f"{self.path}: was written to while it was read; wait until that is "
+        "done and start again"
       )
 
   def will_need(self, start: int, length: int) -> None:

@@ -126,6 +126,14 @@ def corrupt(name: str, number: int, offset: int, why: str) -> CorruptError:
   )
 
 
+def other_count(name: str, count: int, expected: int) -> CorruptError:
+  """Returns the error of a file with another number of records."""
+  return CorruptError(
+    f"{name}: holds {count} records, dataset_info.json says {expected}; the "
+    "file is cut short or of another build, build it again or copy it again"
+  )
+
+
 def _cut_short(name: str, number: int, offset: int, size: int) -> CorruptError:
   return corrupt(
     name, number, offset, f"the file ends inside it, at byte {size}"

@@ -4,9 +4,9 @@ settings = train_settings.TrainSettings(epochs=30)
 train_lib.train(dataset, settings, "W")   # the same again: goes on
 """
 
+import contextlib
 import dataclasses
 import os
-import pathlib
 import time
 from typing import Any
 
@@ -17,6 +17,7 @@ from yourface_tfds import (
   built_dataset,
   cli,
   devices,
+  folder_lock,
   input_pipeline,
   models,
   stopping,
@@ -40,6 +41,7 @@ def train(
   deterministic: bool = False,
   tensorboard: bool = False,
   where: devices.Devices = devices.ONE,
+  data_service: str = "",
 ) -> dict[str, Any]:
   """Trains, or goes on, until `settings.epochs` are done or it gets no better.
 
@@ -52,43 +54,61 @@ def train(
       operations that give the same bits each time.
     tensorboard: whether logs for TensorBoard are written too.
     where: the devices to train on, from `strategies.open_devices`.
+    data_service: see `input_pipeline.make_for_train`.
 
   Returns:
     What `train.json` holds: best epoch, history, images per second.
 
   Raises:
-    UserError: the workdir is of another run, there is no train split, it is
-      smaller than a batch, the loss is no longer finite, or a worker is gone.
+    UserError: the workdir is of another run or another process is at work in
+      it, there is no train split, it is smaller than a batch, the loss is no
+      longer finite, or a worker is gone.
     tfrecord.CorruptError: a shard is damaged.
     KeyboardInterrupt: by Ctrl-C or SIGTERM; the step is saved.
   """
-  workdir = pathlib.Path(workdir)
+  workdir = storage.path(workdir)
   where.check(settings.batch_size)
   _check(dataset, settings)
   if deterministic:
     tf.config.experimental.enable_op_determinism()
-  with where.watched():
-    run = _opened(dataset, settings, workdir, save_seconds, tensorboard, where)
-    started, done = time.perf_counter(), run.trainer.step
-    _to_the_end(run)
-    seconds = time.perf_counter() - started
-    where.leave()
-  result = train_result.of(run.trainer, run.history)
-  result["images_per_second"] = train_result.speed(
-    run.trainer, run.trainer.step - done, seconds, workdir
-  )
-  if where.is_chief:
-    storage.write_text(workdir / train_result.NAME, cli.dump_json(result))
+  with contextlib.ExitStack() as held:
+
+    def take() -> bytes:
+      held.enter_context(folder_lock.writing(workdir, "--workdir"))
+      return b""
+
+    with where.watched():
+      where.told_by_chief(take)
+      run = _opened(
+        dataset,
+        settings,
+        workdir,
+        tensorboard,
+        save_seconds=save_seconds,
+        where=where,
+        data_service=data_service,
+      )
+      started, done = time.perf_counter(), run.trainer.step
+      _to_the_end(run)
+      seconds = time.perf_counter() - started
+      where.leave()
+    result = train_result.of(run.trainer, run.history)
+    result["images_per_second"] = train_result.speed(
+      run.trainer, run.trainer.step - done, seconds, workdir
+    )
+    if where.is_chief:
+      storage.write_text(workdir / train_result.NAME, cli.dump_json(result))
   return result
 
 
 def _opened(
   dataset: built_dataset.Dataset,
   settings: train_settings.TrainSettings,
-  workdir: pathlib.Path,
-  save_seconds: float,
+  workdir: storage.Path,
   tensorboard: bool,
+  *,
   where: devices.Devices,
+  **options: Any,
 ) -> Run:
   """Returns the run, which the workdir is claimed for, where it stands."""
 
@@ -103,9 +123,7 @@ def _opened(
   log = None
   if tensorboard and where.is_chief:
     log = train_log.TrainLog(workdir / "tensorboard")
-  run = Run(
-    dataset, settings, workdir, save_seconds=save_seconds, log=log, where=where
-  )
+  run = Run(dataset, settings, workdir, log=log, where=where, **options)
   run.restore()
   # Not before: weights that cannot be had shall leave no run behind.
   where.told_by_chief(lambda: claim(only_look=False))

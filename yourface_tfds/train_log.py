@@ -1,17 +1,16 @@
 """Logs for TensorBoard, which need not be installed to write them."""
 
-import pathlib
 from collections.abc import Mapping
 
 import tensorflow as tf
 
-from yourface_tfds import trainer
+from yourface_tfds import storage, trainer
 
 
 class TrainLog:
   """Scalars of a run: per epoch the figures, per step the learning rate."""
 
-  def __init__(self, folder: pathlib.Path) -> None:
+  def __init__(self, folder: storage.Path) -> None:
     self._writer = tf.summary.create_file_writer(str(folder))
 
   def step(self, run: trainer.Trainer) -> None:

@@ -2,11 +2,10 @@
 
 import dataclasses
 import json
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from yourface_tfds import input_pipeline, trainer
+from yourface_tfds import input_pipeline, storage, trainer
 
 NAME = "train.json"
 
@@ -29,7 +28,7 @@ def shown(figures: Mapping[str, float]) -> dict[str, str]:
 
 
 def speed(
-  run: trainer.Trainer, steps: int, seconds: float, workdir: pathlib.Path
+  run: trainer.Trainer, steps: int, seconds: float, workdir: storage.Path
 ) -> float | None:
   """Returns images a second, validation included; without steps, of before.
 

@@ -10,7 +10,6 @@ import dataclasses
 import io
 import json
 import os
-import pathlib
 import zipfile
 from collections.abc import Sequence
 
@@ -40,7 +39,7 @@ class Progress:
 
 
 def save(
-  folder: pathlib.Path,
+  folder: storage.Path,
   progress: Progress,
   model: Sequence[keras.Variable],
   optimizer: Sequence[keras.Variable],
@@ -66,7 +65,7 @@ def save(
     os.fsync(file.fileno())
 
 
-def read(folder: pathlib.Path) -> bytes:
+def read(folder: storage.Path) -> bytes:
   """Returns the state of a folder as it is stored; nothing if there is none."""
   try:
     return (folder / NAME).read_bytes()
@@ -74,7 +73,7 @@ def read(folder: pathlib.Path) -> bytes:
     return b""
 
 
-def load(folder: pathlib.Path, stored: bytes | None = None) -> Progress | None:
+def load(folder: storage.Path, stored: bytes | None = None) -> Progress | None:
   """Returns how far the run of a folder is, None if it never saved.
 
   Args:
@@ -97,7 +96,7 @@ def load(folder: pathlib.Path, stored: bytes | None = None) -> Progress | None:
 
 
 def restore(
-  folder: pathlib.Path,
+  folder: storage.Path,
   model: Sequence[keras.Variable],
   optimizer: Sequence[keras.Variable],
   stored: bytes | None = None,
@@ -128,7 +127,7 @@ def restore(
     raise _unreadable(folder / NAME, error) from error
 
 
-def _unreadable(path: pathlib.Path, error: Exception) -> cli.UserError:
+def _unreadable(path: storage.Path, error: Exception) -> cli.UserError:
   return cli.UserError(
     f"{path}: cannot be continued from ({cli.one_line(error)}); remove it to "
     "start again, or take another --workdir"

@@ -26,6 +26,9 @@ from yourface_tfds import (
   whole_batch,
 )
 
+READ = input_pipeline.ReadSettings(verify="always")
+"""Each time: 3 us a face, and what a disk loses while it trains is noticed."""
+
 
 class Trainer:
   """A model, its optimizer and how far they have come.
@@ -43,6 +46,7 @@ class Trainer:
     dataset: built_dataset.Dataset,
     settings: train_settings.TrainSettings,
     where: devices.Devices = devices.ONE,
+    data_service: str = "",
   ) -> None:
     """Builds the model.
 
@@ -50,6 +54,7 @@ class Trainer:
       dataset: with a train split.
       settings: of the run.
       where: the devices to train on.
+      data_service: see `input_pipeline.make_for_train`.
 
     Raises:
       UserError: the weights cannot be had, or the batch not be divided.
@@ -60,6 +65,7 @@ class Trainer:
     self.settings = settings
     self.step = 0
     self.devices = where
+    self._data_service = data_service
     with where.scope():
       self.sums = running_sums.RunningSums()
       self._validation = running_sums.RunningSums()
@@ -193,6 +199,8 @@ class Trainer:
         input_context=context,
         with_neighbour=self._with_neighbour,
         has_rows=True,
+        settings=READ,
+        data_service=self._data_service,
       )
       return input_pipeline.to_device(dataset, device)
 
@@ -243,7 +251,7 @@ class Trainer:
 
     self._validation.reset()
     left = self.dataset.num_examples("validation")
-    with input_pipeline.plain_errors():
+    with input_pipeline.plain_errors(self.dataset, "validation"):
       for batch in self.devices.batches(make):
         self._eval_step(batch, tf.constant(min(left, size), tf.int64))
         left -= size

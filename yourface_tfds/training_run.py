@@ -1,7 +1,6 @@
 """A run: a model that is trained in a workdir, and saved on its way."""
 
 import json
-import pathlib
 import time
 from collections.abc import Iterator
 
@@ -39,13 +38,14 @@ class Run:
     self,
     dataset: built_dataset.Dataset,
     settings: train_settings.TrainSettings,
-    workdir: pathlib.Path,
+    workdir: storage.Path,
     *,
     save_seconds: float = 60,
     log: train_log.TrainLog | None = None,
     where: devices.Devices = devices.ONE,
+    data_service: str = "",
   ) -> None:
-    self.trainer = trainer.Trainer(dataset, settings, where)
+    self.trainer = trainer.Trainer(dataset, settings, where, data_service)
     self.settings = settings
     self.workdir = workdir
     self.history: list[dict[str, float]] = []
@@ -81,6 +81,7 @@ class Run:
 
   def save(self) -> None:
     """Writes the state, on the chief."""
+    self.trainer.dataset.check_unchanged()
     self._check_finite()
     if not self._devices.is_chief:
       return
@@ -101,7 +102,7 @@ class Run:
     # this one's last are trained on.
     steps = self.trainer.train_on(self.trainer.batches())
     while not self.is_done:
-      with input_pipeline.plain_errors():
+      with input_pipeline.plain_errors(self.trainer.dataset, "train"):
         self._train_epoch(steps, bar)
       self._check_finite()
       figures = self.trainer.sums.figures()
@@ -165,6 +166,7 @@ class Run:
         f"{figures['validation_loss']}; lower --learning_rate (now "
         f"{self.settings.learning_rate:g}) and start in a new --workdir"
       )
+    self.trainer.dataset.check_unchanged()
     self.history.append(figures)
     is_best = train_result.best_epoch(self.history) == len(self.history)
     if is_best and self._devices.is_chief:
