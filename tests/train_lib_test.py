@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from yourface_tfds import (
+  batch_buffers,
   built_dataset,
   cli,
   input_pipeline,
@@ -397,6 +398,26 @@ def test_what_is_saved_has_no_augmentation(trained):
   kinds = {operation.type for operation in graph.graph.get_operations()}
   assert "Conv2D" in kinds
   assert not {kind for kind in kinds if "Random" in kind or "Gather" in kind}
+
+
+def test_no_memory_is_taken_anew_by_each_validation(dataset, monkeypatch):
+  # TensorFlow keeps a dataset's function, and with it its buffers, for ever:
+  # a second dataset would be 46 MB more an epoch.
+  taken = []
+  new_memory = batch_buffers._new_memory
+  monkeypatch.setattr(
+    batch_buffers,
+    "_new_memory",
+    lambda size: taken.append(size) or new_memory(size),
+  )
+  training = trainer.Trainer(dataset, _settings(batch_size=2))
+  figures = training.validate()
+  first = len(taken)
+  assert first > 0
+  for _ in range(8):
+    assert training.validate() == figures
+  # Threads may now and then hold one buffer more at a time than before.
+  assert len(taken) <= first + 3
 
 
 def test_weights_that_are_missing_leave_no_run(dataset, tmp_path):
