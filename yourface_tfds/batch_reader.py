@@ -21,6 +21,7 @@ import simplejpeg
 
 from yourface_tfds import (
   batch_buffers,
+  decode_pool,
   disk_reads,
   gather,
   record_index,
@@ -109,8 +110,8 @@ class BatchReader:
     self._check_places()
     self._threads = None
     if not layout.is_raw:
-      self._threads = concurrent.futures.ThreadPoolExecutor(
-        settings.threads or len(os.sched_getaffinity(0)), "decode"
+      self._threads = decode_pool.DecodePool(
+        settings.threads or len(os.sched_getaffinity(0))
       )
 
   def _check_places(self) -> None:
