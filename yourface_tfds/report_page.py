@@ -22,7 +22,7 @@ Faces = Mapping[str, Mapping[int, np.ndarray]]
 
 _SIDE = 120  # Shown at 92 pixels; twice that on most phones.
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, "Apple SD Gothic Neo", "Noto Sans KR",
   "NanumGothic", sans-serif; color: #212529; background: #fff;
@@ -45,6 +45,7 @@ svg text { font-size: 11px; fill: #495057; }
 .face { width: 150px; font-size: .75rem; overflow-wrap: anywhere; }
 .face img { width: 92px; height: 92px; display: block; }
 """
+"""Of pages with `report_plots`."""
 
 
 def text(report: Mapping[str, Any], faces: Faces) -> str:
@@ -59,7 +60,7 @@ def text(report: Mapping[str, Any], faces: Faces) -> str:
     '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
     '<meta name="viewport" content="width=device-width, initial-scale=1">',
     f"<title>How good the model is: {name}</title>",
-    f"<style>{_STYLE}</style></head><body>",
+    f"<style>{STYLE}</style></head><body>",
     "<h1>How good the model is</h1>",
     f"<p>{html.escape(_subtitle(report))}</p>",
     '<p class="note">In brackets the 95 % interval: a bootstrap over people. '

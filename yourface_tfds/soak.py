@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from yourface_tfds import cli, photos, report_plots, storage
+from yourface_tfds import cli, photos, report_page, report_plots, storage
 from yourface_tfds.peers import memory
 
 NAME = "soak.json"
@@ -202,19 +202,24 @@ def picture(result: Mapping[str, Any]) -> str:
     series = [
       report_plots.Line(
         name=f"{one['photos']:,} photos",
-        points=list(enumerate(one[stage]["mb"])),
+        points=[(i, mb / 1000) for i, mb in enumerate(one[stage]["mb"])],
       )
       for one in result["runs"]
     ]
     longest = max(len(one[stage]["mb"]) for one in result["runs"])
     axes = report_plots.Axes(
       x_name="seconds",
-      y_name="MB of anonymous memory",
+      y_name="GB of anonymous memory",
       x=(0.0, float(longest)),
-      y=(0.0, float(result["cap_mb"])),
+      y=(0.0, result["cap_mb"] / 1000),
     )
     parts.append(report_plots.lines(series, axes, title=name))
+  # Wider than in a report: thousands of points a line.
+  style = f"{report_page.STYLE}figure {{ width: 640px; }}"
   return (
-    "<!doctype html><meta charset=utf-8><title>Soak</title>"
-    f"<body>{''.join(parts)}<pre>{table(result)}</pre>\n"
+    '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    f"<title>Memory, second by second</title><style>{style}</style></head>"
+    f"<body><h1>Memory, second by second</h1>{''.join(parts)}"
+    f'<pre class="wide">{table(result)}</pre></body></html>\n'
   )
