@@ -36,7 +36,8 @@ demo: $(STAMP)
 	$(BIN)/python -m yourface_tfds.demo --output_dir=demo_output
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile \
+	  --max-worker-restart=2
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
