@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests import drawn
 from yourface_tfds import built_dataset, cli, data_service, input_pipeline
@@ -163,6 +164,7 @@ def test_workers_are_killed_at_random(dataset, seed):
 
 @pytest.mark.slow
 def test_all_workers_are_killed(dataset, caplog):
+  caplog.set_level("INFO", logger="absl")  # Only the first is a warning.
   with _cluster() as cluster:
 
     def kill():
@@ -186,6 +188,55 @@ def test_the_dispatcher_is_killed_and_comes_back(dataset, tmp_path):
 
     happenings = {100: kill, 200: cluster.restart_dispatcher}
     assert _check(dataset, cluster.address, happenings) == _STEPS
+
+
+@pytest.mark.slow
+def test_one_iterator_at_a_time(dataset):
+  with _cluster() as cluster:
+    made = input_pipeline.make_for_train(
+      dataset, batch_size=8, seed=0, data_service=cluster.address
+    )
+    first = iter(made)
+    next(first)
+    second = iter(made)
+    next(second)
+    with pytest.raises(tf.errors.OpError, match="one at a time; make a data"):
+      for _ in range(5):  # Some were read ahead.
+        next(first)
+
+
+_LEAVES = """
+import sys
+from yourface_tfds import built_dataset, input_pipeline
+data_dir, config, address = sys.argv[1:]
+dataset = built_dataset.open_dataset(data_dir, config)
+made = input_pipeline.make_for_train(
+  dataset, batch_size=8, seed=0, epochs=100, data_service=address
+)
+sys.modules["numpy"].iterator = iterator = iter(made)
+for _ in range(3):
+  next(iterator)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("silent", [False, True])
+def test_the_end_within_an_epoch(tiny_data_dir, silent):
+  with _cluster() as cluster:
+    if silent:  # The program ends while it waits for a batch.
+      for worker in cluster.workers:
+        worker.kill()
+    words = [sys.executable, "-c", _LEAVES, tiny_data_dir, _CONFIG]
+    run = subprocess.run(
+      [*map(str, words), cluster.address],
+      cwd=drawn.ROOT,
+      env=drawn.environment(),
+      capture_output=True,
+      text=True,
+      timeout=100,
+    )
+  assert run.returncode == 0, run.stderr
+  assert "Traceback" not in run.stderr
 
 
 def _train(data_dir, workdir, *flags):

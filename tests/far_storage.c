@@ -67,11 +67,17 @@ static void local(const char* uri, char* path) {
 /* Returns whether FAR_FAULT wants this call to fail, and says so. */
 static bool fault(const char* operation, const char* path, TF_Status* status) {
   static int calls;
+  static char before[512];
   const char* wanted = getenv("FAR_FAULT");
   char name[16], part[256];
   int code, first;
-  if (!wanted || sscanf(wanted, "%15s %255s %d %d", name, part, &code,
-                        &first) != 4)
+  if (!wanted) wanted = "";
+  /* One process may run several tests, each with faults of its own. */
+  if (strcmp(wanted, before)) {
+    snprintf(before, sizeof before, "%s", wanted);
+    calls = 0;
+  }
+  if (sscanf(wanted, "%15s %255s %d %d", name, part, &code, &first) != 4)
     return false;
   if (strcmp(name, operation) || !strstr(path, part)) return false;
   if (__atomic_add_fetch(&calls, 1, __ATOMIC_SEQ_CST) < first) return false;

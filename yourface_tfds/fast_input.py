@@ -14,6 +14,7 @@ import tensorflow as tf
 from yourface_tfds import (
   batch_buffers,
   batch_reader,
+  last_calls,
   permutation,
   record_index,
   record_numbers,
@@ -185,11 +186,13 @@ def make(
     batch = reader.read(numbers, buffers, with_strings=with_strings)
     return [batch.images, *batch.labels, *batch.strings]
 
+  guarded = last_calls.guarded(read)
+
   def element(step: tf.Tensor) -> dict[str, tf.Tensor]:
     kinds = [tf.uint8, *[tf.int64] * len(heads), *[tf.string] * len(strings)]
     # Not stateful: the same step gives the same batch, which is what lets
     # tf.data save its iterator as a step instead of the batches in flight.
-    image, *others = tf.numpy_function(read, [step], kinds, stateful=False)
+    image, *others = tf.numpy_function(guarded, [step], kinds, stateful=False)
     count = plan.full_batch if plan.drop_remainder else None
     image.set_shape([count, layout.size, layout.size, 3])
     for tensor in others:

@@ -13,13 +13,15 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
-from yourface_tfds import cli
+from yourface_tfds import cli, last_calls
 
 WINDOW = 16
 """Steps that wait for an earlier one: 17 MB each of 256 faces."""
 
 PATIENCE = 10.0
 """Seconds without any step after which steps are made here until one comes."""
+
+_LOOK = 0.5  # Seconds after which who waits looks whether the program ends.
 
 # What passes, or never comes back: both are the same for who can do it here.
 _GONE = (
@@ -69,6 +71,8 @@ class InOrder:
     try:
       for step in range(start, stop):
         batch, why_not = waiting.take(step)
+        if last_calls.are_over():
+          return
         if batch is None:
           here += 1
           self._tell(step, why_not, is_first=here == 1)
@@ -151,7 +155,7 @@ class _Waiting:
         why_not = self._why_not()
         if not why_not:
           left = self._since + self._patience - time.monotonic()
-          self._changed.wait(max(left, 0))
+          self._changed.wait(max(min(left, _LOOK), 0))
       self._wanted = step + 1
       if len(self._batches) >= WINDOW:
         self._since = time.monotonic()  # Until now the collector was held up.
@@ -160,6 +164,8 @@ class _Waiting:
       return batch, why_not
 
   def _why_not(self) -> str:
+    if last_calls.are_over():
+      return "the program ends"
     if self._error:
       raise self._error
     if self._is_over:

@@ -8,6 +8,7 @@ its own with it: tf.data service promises each step at most once, in any order.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,7 @@ from yourface_tfds import (
   fast_input,
   graph_order,
   in_order,
+  last_calls,
   record_index,
   stock_input,
 )
@@ -65,22 +67,47 @@ def make(
     return {"image": batch.images, **labels}
 
   steps = in_order.InOrder(arrivals, make_here, name=address)
-  end = plan.epochs * plan.steps_per_epoch
+  return _ordered(steps, layout, plan)
+
+
+def _ordered(
+  steps: in_order.InOrder, layout: record_index.Layout, plan: fast_input.Plan
+) -> tf.data.Dataset:
+  """Returns the steps as a dataset, which one iterator at a time may read.
+
+  Not `from_generator`: TensorFlow calls Python to end its iterators, and hung
+  at the end of one program in two that had one left.
+  """
+  start, end = plan.start_step, plan.epochs * plan.steps_per_epoch
+  state: list[Any] = [start, None]  # The step that comes next, and where from.
+
+  def read(step: np.ndarray) -> list[np.ndarray]:
+    if step == start:
+      state[:] = start, steps.steps(start, end)
+    if step != state[0]:
+      raise ValueError(
+        f"--data_service: step {step} was asked for, step {state[0]} comes "
+        "next: another iterator of this dataset was begun; allowed: one at a "
+        "time; make a dataset for each"
+      )
+    batch = next(state[1])
+    state[0] += 1
+    if state[0] == end:
+      state[1].close()  # Which says how many were made here.
+    return [batch["image"], *(batch[name] for name in layout.integers)]
+
+  guarded = last_calls.guarded(read)
+  kinds = [tf.uint8, *[tf.int64] * len(layout.integers)]
   count = plan.full_batch if plan.drop_remainder else None
-  shape = [count, layout.size, layout.size, 3]
-  return (
-    tf.data.Dataset.from_generator(
-      lambda: steps.steps(plan.start_step, end),
-      output_signature={
-        "image": tf.TensorSpec(shape, tf.uint8),
-        **{name: tf.TensorSpec([count], tf.int64) for name in layout.integers},
-      },
-    )
-    .apply(
-      tf.data.experimental.assert_cardinality(max(0, end - plan.start_step))
-    )
-    .prefetch(1)
-  )
+
+  def element(step: tf.Tensor) -> dict[str, tf.Tensor]:
+    image, *labels = tf.numpy_function(guarded, [step], kinds)
+    image.set_shape([count, layout.size, layout.size, 3])
+    for tensor in labels:
+      tensor.set_shape([count])
+    return {"image": image, **dict(zip(layout.integers, labels, strict=True))}
+
+  return tf.data.Dataset.range(start, max(start, end)).map(element).prefetch(1)
 
 
 def graph(
