@@ -190,9 +190,10 @@ def test_a_build_that_another_one_overtakes(whole, tmp_path):
   # It has seen that nothing is there, and claims the folder after the other.
   data_dir = tmp_path / "d"
   published = faults.version_dir(data_dir)
+  is_over = tmp_path / "the other one has ended"
   waits = faults.sabotage(
     tmp_path / "site",
-    f"while not os.path.exists({str(published)!r}): time.sleep(.01)",
+    f"while not os.path.exists({str(is_over)!r}): time.sleep(.01)",
     event="os.mkdir",
     place="incomplete.",
   )
@@ -203,6 +204,7 @@ def test_a_build_that_another_one_overtakes(whole, tmp_path):
     faults.wait_for((data_dir / "your_face/.config/metadata.json").exists, slow)
     faults.good_build(whole.manual_dir, data_dir)
   finally:
+    is_over.touch()
     run = faults.finish(slow, 60)
   assert faults.error_line(run) == (
     f"{published}: another build has published it meanwhile; it may be used, "

@@ -196,13 +196,12 @@ def test_one_iterator_at_a_time(dataset):
     made = input_pipeline.make_for_train(
       dataset, batch_size=8, seed=0, data_service=cluster.address
     )
-    first = iter(made)
-    next(first)
-    second = iter(made)
-    next(second)
+    first, second = iter(made), iter(made)
+    # Whichever asks for a step that the other has taken.
     with pytest.raises(tf.errors.OpError, match="one at a time; make a data"):
-      for _ in range(5):  # Some were read ahead.
+      for _ in range(20):
         next(first)
+        next(second)
 
 
 _LEAVES = """

@@ -150,6 +150,9 @@ def recorded(data_dir):
     return 0
   with contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
     assert database.execute("PRAGMA quick_check").fetchone() == ("ok",)
+    tables = database.execute("SELECT name FROM sqlite_master").fetchall()
+    if ("detections",) not in tables:  # Killed before anything else.
+      return 0
     return database.execute("SELECT COUNT(*) FROM detections").fetchone()[0]
 
 

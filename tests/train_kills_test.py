@@ -183,9 +183,9 @@ def test_killed_again_and_again(tiny_data_dir, whole, tmp_path, capsys):
     print(f"\n{kills} kills, {finished} runs in between ended: {dict(hits)}")
   assert kills == _KILLS
   assert hits["before the first state"] >= 1
-  assert hits["between steps"] >= 2
-  assert hits[f"writing {train_state.NAME}"] >= 1
-  assert len(hits) >= 4
+  # With a state written after each step, which of both is a matter of speed.
+  assert hits["between steps"] + hits[f"writing {train_state.NAME}"] >= 3
+  assert len(hits) >= 3
 
 
 def _busy(flag, folder, doing):

@@ -71,7 +71,7 @@ class SplitSettings:
       )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class PhotoRow:
   """One row of photos.csv: what became of one file.
 

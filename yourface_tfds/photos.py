@@ -72,7 +72,7 @@ class RejectedError(ValueError):
     self.status = status
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class PhotoFile:
   """One file under photos/.
 

@@ -1,8 +1,8 @@
 """From photos on disk to examples: every file looked at, dealt, accounted for.
 
 `prepare` hands the files to `photo_worker` in threads and keeps the crops in
-an unnamed temporary file; memory holds the rows and what near-duplicates are
-known by, 10 kB a photo. The splits are known only when all have been seen.
+an unnamed temporary file, as what near-duplicates are known by; memory holds
+the rows, 2 kB a photo. The splits are known only when all have been seen.
 
   prepared = prepare(manual_dir, settings, work_dir=data_dir / "your_face")
   for row in prepared.members("train"):
@@ -29,17 +29,22 @@ from yourface_tfds import (
   detections,
   duplicates,
   examples,
+  heap,
   mtcnn,
   people,
   photo_worker,
   photos,
   pseudonyms,
   shards,
+  spooled_prints,
 )
 
 CACHE_NAME = "detections.sqlite3"
 """Beside the configs of the dataset: they share it, and rebuilds use it."""
 
+_DIGEST = 16  # Letters of a photo's hash that name its group.
+# Photos after which freed memory is given back: those of many sizes leave gaps.
+_TRIMMED = 1024
 _CHUNK = 64
 """Files a thread works on at a time: enough of one shape to share a batch."""
 
@@ -125,10 +130,10 @@ def prepare(
     pseudonyms.read_salt(manual_dir)  # Before the work, not after it.
   spool = tempfile.TemporaryFile(dir=work_dir)  # noqa: SIM115 (returned)
   try:
-    collector, detected = _look(persons, files, settings, spool, work_dir)
-    rows = deal(
-      collector.rows, collector.prints, collector.digests, persons, settings
-    )
+    with spooled_prints.SpooledPrints(work_dir) as prints:
+      collector = _Collector(spool, prints)
+      detected = _look(persons, files, settings, collector, work_dir)
+      rows = deal(collector.rows, prints, collector.digests, persons, settings)
     check_any_accepted(rows, manual_dir)
     salt = pseudonyms.read_salt(manual_dir) if settings.hash_names else b""
   except KeyboardInterrupt as error:
@@ -155,11 +160,10 @@ def _look(
   persons: Mapping[str, Mapping[str, int]],
   files: Sequence[photos.PhotoFile],
   settings: build_settings.BuildSettings,
-  spool: BinaryIO,
+  collector: "_Collector",
   work_dir: str | os.PathLike[str],
-) -> tuple["_Collector", int]:
-  """Returns what became of all files, and how many were new to the cache."""
-  collector = _Collector(spool)
+) -> int:
+  """Collects what becomes of all files; returns how many were detected."""
   cache_path = pathlib.Path(work_dir) / CACHE_NAME
   with detections.DetectionCache(cache_path, mtcnn.DetectorSettings()) as cache:
     worker = photo_worker.PhotoWorker(settings, cache)
@@ -172,7 +176,9 @@ def _look(
         collector.add(outcomes)
         bar.update(len(outcomes))
         bar.set_postfix(rejected=collector.rejected)
-  return collector, worker.detected
+        if len(collector.rows) % _TRIMMED < len(outcomes):
+          heap.give_back()
+  return worker.detected
 
 
 def read_input(
@@ -223,7 +229,8 @@ def deal(
   """
   paths = sorted(prints)
   groups = duplicates.find_groups(
-    [prints[path] for path in paths], [digests[path][:16] for path in paths]
+    [prints[path] for path in paths],
+    [digests[path][:_DIGEST] for path in paths],
   )
   by_path = dict(zip(paths, groups, strict=True))
   grouped = [
@@ -249,9 +256,11 @@ def check_any_accepted(
 class _Collector:
   """What came back from the workers."""
 
-  def __init__(self, spool: BinaryIO) -> None:
+  def __init__(
+    self, spool: BinaryIO, prints: spooled_prints.SpooledPrints
+  ) -> None:
     self.rows: list[curate.PhotoRow] = []
-    self.prints: dict[str, Mapping[str, bytes]] = {}
+    self.prints = prints
     self.digests: dict[str, str] = {}
     self.landmarks: dict[str, np.ndarray] = {}
     self.places: dict[str, tuple[int, int]] = {}
@@ -265,8 +274,8 @@ class _Collector:
       self.rows.append(outcome.row)
       self.rejected += outcome.row.status != curate.ACCEPTED
       if outcome.found is not None:
-        self.prints[path] = outcome.found.prints
-        self.digests[path] = outcome.digest
+        self.prints.add(path, outcome.found.prints)
+        self.digests[path] = outcome.digest[:_DIGEST]
       if outcome.landmarks is not None:
         self.landmarks[path] = outcome.landmarks
       content = outcome.pixels or outcome.thumbnail

@@ -7,6 +7,7 @@ its own with it: tf.data service promises each step at most once, in any order.
 `in_order.InOrder` makes of it every step exactly once, in order.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -80,20 +81,22 @@ def _ordered(
   """
   start, end = plan.start_step, plan.epochs * plan.steps_per_epoch
   state: list[Any] = [start, None]  # The step that comes next, and where from.
+  alone = threading.Lock()  # Not waited for.
 
   def read(step: np.ndarray) -> list[np.ndarray]:
-    if step == start:
-      state[:] = start, steps.steps(start, end)
-    if step != state[0]:
-      raise ValueError(
-        f"--data_service: step {step} was asked for, step {state[0]} comes "
-        "next: another iterator of this dataset was begun; allowed: one at a "
-        "time; make a dataset for each"
-      )
-    batch = next(state[1])
-    state[0] += 1
-    if state[0] == end:
-      state[1].close()  # Which says how many were made here.
+    if not alone.acquire(blocking=False):
+      raise _several(step)
+    try:
+      if step == start:
+        state[:] = start, steps.steps(start, end)
+      if step != state[0]:
+        raise _several(step)
+      batch = next(state[1])
+      state[0] += 1
+      if state[0] == end:
+        state[1].close()  # Which says how many were made here.
+    finally:
+      alone.release()
     return [batch["image"], *(batch[name] for name in layout.integers)]
 
   guarded = last_calls.guarded(read)
@@ -108,6 +111,13 @@ def _ordered(
     return {"image": image, **dict(zip(layout.integers, labels, strict=True))}
 
   return tf.data.Dataset.range(start, max(start, end)).map(element).prefetch(1)
+
+
+def _several(step: np.ndarray) -> ValueError:
+  return ValueError(
+    f"--data_service: step {step} was asked for, but another iterator of this "
+    "dataset was begun; allowed: one at a time; make a dataset for each"
+  )
 
 
 def graph(
