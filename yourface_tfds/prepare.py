@@ -133,6 +133,7 @@ def prepare(
     with spooled_prints.SpooledPrints(work_dir) as prints:
       collector = _Collector(spool, prints)
       detected = _look(persons, files, settings, collector, work_dir)
+      heap.give_back()
       rows = deal(collector.rows, prints, collector.digests, persons, settings)
     check_any_accepted(rows, manual_dir)
     salt = pseudonyms.read_salt(manual_dir) if settings.hash_names else b""
@@ -240,6 +241,22 @@ def deal(
   return curate.assign_splits(
     curate.reject_shared(grouped), persons, settings.split_settings()
   )
+
+
+class _Chosen(Sequence[Mapping[str, bytes]]):
+  """Prints by number, read when asked for: all at once are 1 kB a photo."""
+
+  def __init__(
+    self, prints: Mapping[str, Mapping[str, bytes]], paths: Sequence[str]
+  ) -> None:
+    self._prints, self._paths = prints, paths
+
+  def __getitem__(self, number: Any) -> Any:
+    path: str = self._paths[number]
+    return self._prints[path]
+
+  def __len__(self) -> int:
+    return len(self._paths)
 
 
 def check_any_accepted(
