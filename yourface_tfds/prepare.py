@@ -2,7 +2,7 @@
 
 `prepare` hands the files to `photo_worker` in threads and keeps the crops in
 an unnamed temporary file, as what near-duplicates are known by; memory holds
-the rows, 2 kB a photo. The splits are known only when all have been seen.
+the rows, 1 kB a photo. The splits are known only when all have been seen.
 
   prepared = prepare(manual_dir, settings, work_dir=data_dir / "your_face")
   for row in prepared.members("train"):
@@ -252,7 +252,7 @@ class _Chosen(Sequence[Mapping[str, bytes]]):
     self._prints, self._paths = prints, paths
 
   def __getitem__(self, number: Any) -> Any:
-    path: str = self._paths[number]
+    path: Any = self._paths[number]
     return self._prints[path]
 
   def __len__(self) -> int:
