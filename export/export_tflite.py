@@ -121,16 +121,19 @@ def _export(kinds: list[str]) -> None:
     print(others)
   if refused:
     raise cli.UserError(" ".join(refused))
+  print(f"Next: {_next(output_dir)}")
+
+
+def _next(output_dir: storage.Path) -> str:
   if (output_dir / "saved_model").is_dir():
-    print(
-      f"Next: python -m export.verify --workdir={_WORKDIR.value} "
+    return (
+      f"python -m export.verify --workdir={_WORKDIR.value} "
       f"--data_dir={_DATA_DIR.value} --export_dir={output_dir}"
     )
-  else:
-    print(
-      f"Next: python -m export.export_saved_model --workdir={_WORKDIR.value} "
-      f"--output_dir={output_dir}"
-    )
+  return (
+    f"python -m export.export_saved_model --workdir={_WORKDIR.value} "
+    f"--output_dir={output_dir}"
+  )
 
 
 if __name__ == "__main__":

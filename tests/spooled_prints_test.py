@@ -55,8 +55,14 @@ def test_groups_are_the_same(spools, tmp_path):
     found.add(str(i), prints)
   digests = [f"{rng.getrandbits(64):016x}" for _ in kept]
   groups = duplicates.find_groups(kept, digests)
-  assert duplicates.find_groups([found[p] for p in found], digests) == groups
+  paths = list(found)
+  by_number = spooled_prints.ByNumber(found, paths)
+  assert duplicates.find_groups(by_number, digests) == groups
   assert len(set(groups)) == 24
+  assert list(by_number) == kept
+  assert list(by_number[3:7]) == kept[3:7]
+  backwards = spooled_prints.ByNumber(found, paths[::-1])
+  assert list(backwards) == kept[::-1]
 
 
 def test_the_disk_is_full(spools, tmp_path, monkeypatch):

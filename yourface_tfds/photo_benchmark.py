@@ -7,11 +7,12 @@ The naive way takes one photo at a time: Pillow decodes it, the `mtcnn` package
 finds its faces, Pillow cuts the largest out, `model.predict` classifies it.
 """
 
+import functools
 import io
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -63,34 +64,25 @@ def measure(
   answer = _in_batches(loaded.signatures["photos"], batch_size)
   naive = _naive(model)
   classify, bare = _classifiers(loaded, model)
-  few = contents[:naive_photos]
-  for way, arguments in (
-    *((answer, contents), (naive, few[:2])),
-    *((classify, ()), (bare, ())),
-  ):
-    way(*([arguments] if arguments else []))  # Traced, compiled, allocated.
+  # Traced, compiled, allocated before the first round.
+  answer(contents)
+  naive(contents[: min(naive_photos, 2)])
+  classify()
+  bare()
   found = []
   for number in tqdm.trange(rounds, unit=" rounds", desc="Photos"):
     start = number * naive_photos % len(contents)
     few = (list(contents) * 2)[start : start + naive_photos]
     ways: list[Callable[[], float]] = [
-      lambda: _seconds(answer, contents),
-      lambda few=few: _seconds(answer, few),
-      lambda few=few: _seconds(naive, few),
-      lambda: _seconds(classify),
-      lambda: _seconds(bare),
+      functools.partial(_seconds, answer, contents),
+      functools.partial(_seconds, answer, few),
+      functools.partial(_seconds, naive, few),
+      functools.partial(_seconds, classify),
+      functools.partial(_seconds, bare),
     ]
     # What comes first changes, so that nothing always helps the same.
     order = range(5) if number % 2 else range(4, -1, -1)
-    seconds = {i: ways[i]() for i in order}
-    found.append(
-      {
-        "photos_per_second": len(contents) / seconds[0],
-        "naive_per_second": len(few) / seconds[2],
-        "ratio_to_naive": seconds[2] / seconds[1],
-        "ratio_to_keras": seconds[3] / seconds[4],
-      }
-    )
+    found.append(_figures({i: ways[i]() for i in order}, contents, few))
   medians = {
     name: statistics.median(one[name] for one in found) for name in found[0]
   }
@@ -99,6 +91,18 @@ def measure(
     "batch_size": batch_size,
     **medians,
     "rounds": found,
+  }
+
+
+def _figures(
+  seconds: Mapping[int, float], contents: Sequence[bytes], few: Sequence[bytes]
+) -> dict[str, float]:
+  """Returns a round's figures, from what each of the five ways took."""
+  return {
+    "photos_per_second": len(contents) / seconds[0],
+    "naive_per_second": len(few) / seconds[2],
+    "ratio_to_naive": seconds[2] / seconds[1],
+    "ratio_to_keras": seconds[3] / seconds[4],
   }
 
 

@@ -180,19 +180,22 @@ def _read_jpeg(
   zero, one = tf.zeros([], tf.int64), tf.ones([], tf.int64)
   start = (tf.constant(2), Header(zero, zero, one, zero))
   _, header = tf.while_loop(goes_on, step, start)
-  # A scan's header begins with FF DA and a length of 8 to 14 (T.81 section
-  # B.2.3). Its data holds no such bytes, a film behind the picture hardly.
-  scans = tf.cond(
-    header.scans > 0,
-    lambda: tf.math.count_nonzero(
-      (data[:-3] == 0xFF)
-      & (data[1:-2] == 0xDA)
-      & (data[2:-1] == 0)
-      & (data[3:] <= 14)
-    ),
-    lambda: zero,
-  )
+  scans = tf.cond(header.scans > 0, lambda: _count_scans(data), lambda: zero)
   return header._replace(scans=scans)
+
+
+def _count_scans(data: tf.Tensor) -> tf.Tensor:
+  """Counts the scans of a progressive JPEG by their headers' first bytes.
+
+  FF DA and a length of 8 to 14 (T.81 section B.2.3). A scan's data holds no
+  such bytes, a film behind the picture hardly.
+  """
+  return tf.math.count_nonzero(
+    (data[:-3] == 0xFF)
+    & (data[1:-2] == 0xDA)
+    & (data[2:-1] == 0)
+    & (data[3:] <= 14)
+  )
 
 
 def _exif_orientation(start: tf.Tensor, big: Word, little: Word) -> tf.Tensor:

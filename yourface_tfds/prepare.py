@@ -25,6 +25,7 @@ import tqdm
 from yourface_tfds import (
   build_settings,
   cli,
+  collected,
   curate,
   detections,
   duplicates,
@@ -42,7 +43,6 @@ from yourface_tfds import (
 CACHE_NAME = "detections.sqlite3"
 """Beside the configs of the dataset: they share it, and rebuilds use it."""
 
-_DIGEST = 16  # Letters of a photo's hash that name its group.
 # Photos after which freed memory is given back: those of many sizes leave gaps.
 _TRIMMED = 1024
 _CHUNK = 64
@@ -131,10 +131,10 @@ def prepare(
   spool = tempfile.TemporaryFile(dir=work_dir)  # noqa: SIM115 (returned)
   try:
     with spooled_prints.SpooledPrints(work_dir) as prints:
-      collector = _Collector(spool, prints)
-      detected = _look(persons, files, settings, collector, work_dir)
+      found = collected.Collected(spool, prints)
+      detected = _look(persons, files, settings, found, work_dir)
       heap.give_back()
-      rows = deal(collector.rows, prints, collector.digests, persons, settings)
+      rows = deal(found.rows, prints, found.digests, persons, settings)
     check_any_accepted(rows, manual_dir)
     salt = pseudonyms.read_salt(manual_dir) if settings.hash_names else b""
   except KeyboardInterrupt as error:
@@ -150,8 +150,8 @@ def prepare(
     rows=names.rows(rows),
     settings=settings,
     people=names.by_person(persons),
-    landmarks=names.by_path(collector.landmarks),
-    places=names.by_path(collector.places),
+    landmarks=names.by_path(found.landmarks),
+    places=names.by_path(found.places),
     spool=spool,
     detected=detected,
   )
@@ -161,7 +161,7 @@ def _look(
   persons: Mapping[str, Mapping[str, int]],
   files: Sequence[photos.PhotoFile],
   settings: build_settings.BuildSettings,
-  collector: "_Collector",
+  found: collected.Collected,
   work_dir: str | os.PathLike[str],
 ) -> int:
   """Collects what becomes of all files; returns how many were detected."""
@@ -174,10 +174,10 @@ def _look(
       for outcomes in itertools.chain(
         [[unknown_person(file) for file in strangers]], work(worker, known)
       ):
-        collector.add(outcomes)
+        found.add(outcomes)
         bar.update(len(outcomes))
-        bar.set_postfix(rejected=collector.rejected)
-        if len(collector.rows) % _TRIMMED < len(outcomes):
+        bar.set_postfix(rejected=found.rejected)
+        if len(found.rows) % _TRIMMED < len(outcomes):
           heap.give_back()
   return worker.detected
 
@@ -230,8 +230,8 @@ def deal(
   """
   paths = sorted(prints)
   groups = duplicates.find_groups(
-    [prints[path] for path in paths],
-    [digests[path][:_DIGEST] for path in paths],
+    spooled_prints.ByNumber(prints, paths),
+    [digests[path][:collected.DIGEST] for path in paths],
   )
   by_path = dict(zip(paths, groups, strict=True))
   grouped = [
@@ -243,22 +243,6 @@ def deal(
   )
 
 
-class _Chosen(Sequence[Mapping[str, bytes]]):
-  """Prints by number, read when asked for: all at once are 1 kB a photo."""
-
-  def __init__(
-    self, prints: Mapping[str, Mapping[str, bytes]], paths: Sequence[str]
-  ) -> None:
-    self._prints, self._paths = prints, paths
-
-  def __getitem__(self, number: Any) -> Any:
-    path: Any = self._paths[number]
-    return self._prints[path]
-
-  def __len__(self) -> int:
-    return len(self._paths)
-
-
 def check_any_accepted(
   rows: Sequence[curate.PhotoRow], manual_dir: str | os.PathLike[str]
 ) -> None:
@@ -268,38 +252,6 @@ def check_any_accepted(
       f"{pathlib.Path(manual_dir) / 'photos'}: none of {len(rows)} files has a "
       f"usable face ({curate.summary(rows)}); add photos that show one"
     )
-
-
-class _Collector:
-  """What came back from the workers."""
-
-  def __init__(
-    self, spool: BinaryIO, prints: spooled_prints.SpooledPrints
-  ) -> None:
-    self.rows: list[curate.PhotoRow] = []
-    self.prints = prints
-    self.digests: dict[str, str] = {}
-    self.landmarks: dict[str, np.ndarray] = {}
-    self.places: dict[str, tuple[int, int]] = {}
-    self.rejected = 0
-    self._spool = spool
-    self._end = 0
-
-  def add(self, outcomes: Sequence[photo_worker.Outcome]) -> None:
-    for outcome in outcomes:
-      path = outcome.row.path
-      self.rows.append(outcome.row)
-      self.rejected += outcome.row.status != curate.ACCEPTED
-      if outcome.found is not None:
-        self.prints.add(path, outcome.found.prints)
-        self.digests[path] = outcome.digest[:_DIGEST]
-      if outcome.landmarks is not None:
-        self.landmarks[path] = outcome.landmarks
-      content = outcome.pixels or outcome.thumbnail
-      self.places[path] = self._end, len(content)
-      self._spool.write(content)
-      self._end += len(content)
-    self._spool.flush()  # `Prepared.picture` reads past Python's buffer.
 
 
 def work(

@@ -2,14 +2,15 @@
 
   with SpooledPrints(folder) as prints:
     prints.add("minji/1.jpg", duplicates.prints(photo, landmarks))
-    groups = duplicates.find_groups(list(prints.values()), digests)
+    groups = duplicates.find_groups(ByNumber(prints, paths), digests)
 
 Of 58,200 photos that is 41 MB of disk instead of 69 MB of memory.
 """
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import overload
 
 _KINDS = (("picture", 64), ("face", 64), ("wide", 576))
 """The prints and their bytes: a photo has the first, or all of them."""
@@ -67,3 +68,36 @@ class SpooledPrints(Mapping[str, Mapping[str, bytes]]):
   def __len__(self) -> int:
     """Returns how many photos have prints."""
     return len(self._places)
+
+
+class ByNumber(Sequence[Mapping[str, bytes]]):
+  """Prints in the order of paths, read when asked for."""
+
+  def __init__(
+    self, prints: Mapping[str, Mapping[str, bytes]], paths: Sequence[str]
+  ) -> None:
+    """Reads nothing yet.
+
+    Args:
+      prints: by path.
+      paths: of those wanted, in the order wanted.
+    """
+    self._prints, self._paths = prints, paths
+
+  @overload
+  def __getitem__(self, number: int) -> Mapping[str, bytes]: ...
+
+  @overload
+  def __getitem__(self, number: slice) -> "ByNumber": ...
+
+  def __getitem__(
+    self, number: int | slice
+  ) -> "Mapping[str, bytes] | ByNumber":
+    """Returns the prints of a photo, or those of a slice, unread."""
+    if isinstance(number, slice):
+      return ByNumber(self._prints, self._paths[number])
+    return self._prints[self._paths[number]]
+
+  def __len__(self) -> int:
+    """Returns how many photos are wanted."""
+    return len(self._paths)

@@ -112,11 +112,7 @@ def build(
     _copy_litert(pathlib.Path(node_modules), site / "litert")
     _write_drawings(site, facts)
     _write_style(site / "style.css")
-    labels_text = json.dumps(facts["labels"], ensure_ascii=False, indent=2)
-    (site / "labels.json").write_text(labels_text + "\n", encoding="utf-8")
-    (site / "site.json").write_text(
-      json.dumps(facts, ensure_ascii=False), encoding="utf-8"
-    )
+    _write_facts(site, facts)
     _write_worker(site)
   return target
 
@@ -242,6 +238,14 @@ def _write_drawings(site: pathlib.Path, facts: dict[str, Any]) -> None:
   for name, path in zip(names, facts["animals"], strict=True):
     (site / path).write_text(animals.svg(name, 64), encoding="utf-8")
   (site / "icon.svg").write_text(animals.svg("fox", 64), encoding="utf-8")
+
+
+def _write_facts(site: pathlib.Path, facts: dict[str, Any]) -> None:
+  labels_text = json.dumps(facts["labels"], ensure_ascii=False, indent=2)
+  (site / "labels.json").write_text(labels_text + "\n", encoding="utf-8")
+  (site / "site.json").write_text(
+    json.dumps(facts, ensure_ascii=False), encoding="utf-8"
+  )
 
 
 def _write_style(path: pathlib.Path) -> None:
