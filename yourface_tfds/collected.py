@@ -1,7 +1,7 @@
 """What came back from the workers: rows in memory, what is large on disk.
 
-  found = collected.Collected(spool, prints)
-  found.add(worker.work(files))
+found = collected.Collected(spool, prints)
+found.add(worker.work(files))
 """
 
 from collections.abc import Sequence

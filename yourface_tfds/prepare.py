@@ -231,7 +231,7 @@ def deal(
   paths = sorted(prints)
   groups = duplicates.find_groups(
     spooled_prints.ByNumber(prints, paths),
-    [digests[path][:collected.DIGEST] for path in paths],
+    [digests[path][: collected.DIGEST] for path in paths],
   )
   by_path = dict(zip(paths, groups, strict=True))
   grouped = [
