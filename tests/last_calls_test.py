@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests import drawn
 
 _SCRIPT = """
 import sys
+import time
 from yourface_tfds import built_dataset, input_pipeline, last_calls
 data_dir, config, batches, where = sys.argv[1:]
 dataset = built_dataset.open_dataset(data_dir, config)
@@ -91,3 +93,79 @@ def test_no_call_after_the_end():
   before, after = run.stdout.splitlines()
   assert before == "[0, 2, 4] False"
   assert after == "refused, [0, 1, 2]"
+
+
+_THREADS = """
+import sys
+import time
+import threading
+import time
+from yourface_tfds import last_calls
+
+told, out = threading.Event(), sys.stdout
+
+def works():
+  # As one that comes back from TensorFlow just when it is told.
+  while not told.is_set():
+    time.sleep(0.01)
+  time.sleep(0.3)
+  out.write("ended\\n")
+  out.flush()
+
+last_calls.start(works, told.set)
+last_calls.start(lambda: None, lambda: out.write("told in vain\\n"))
+if sys.argv[1:]:
+  last_calls.start(lambda: time.sleep(100), lambda: None)
+time.sleep(0.1)
+print("the end", flush=True)
+"""
+
+
+def test_threads_end_before_the_interpreter():
+  run = _run(_THREADS)
+  assert run.returncode == 0, run.stderr
+  # One that is over already is not told.
+  assert run.stdout == "the end\nended\n"
+
+
+def test_a_thread_that_does_not_come_back_is_left():
+  begun = time.monotonic()
+  run = _run(_THREADS, "one that waits")
+  assert run.returncode == 0, run.stderr
+  assert run.stdout == "the end\nended\n"
+  assert time.monotonic() - begun < 50
+
+
+_LATE = """
+import hashlib
+import sys
+import threading
+import time
+from yourface_tfds import last_calls
+
+out = sys.stdout
+guarded = last_calls.guarded(lambda: out.write("made\\n"))
+
+def work(rounds):  # Without the interpreter's lock, as TensorFlow's threads.
+  hashlib.pbkdf2_hmac("sha256", b"", b"", rounds)
+
+begun = time.thread_time()
+work(100_000)
+rounds = round(100_000 * 0.4 / (time.thread_time() - begun))
+
+def late():
+  work(rounds)
+  try:
+    guarded()
+  except StopIteration:
+    out.write("refused\\n")
+    out.flush()
+
+threading.Thread(target=late, daemon=True).start()
+"""
+
+
+def test_a_call_that_a_thread_is_yet_to_make_is_waited_for():
+  run = _run(_LATE)
+  assert run.returncode == 0, run.stderr
+  assert run.stdout == "refused\n"

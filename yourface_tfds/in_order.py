@@ -65,8 +65,7 @@ class InOrder:
       UserError: those who make them cannot.
     """
     waiting = _Waiting(self._arrivals, start, self._patience)
-    thread = threading.Thread(target=waiting.collect, daemon=True)
-    thread.start()
+    last_calls.start(waiting.collect, waiting.end)
     here = 0
     try:
       for step in range(start, stop):
