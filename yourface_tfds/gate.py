@@ -6,7 +6,6 @@ print(gate.table(results))
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -16,6 +15,7 @@ import keras
 from yourface_tfds import (
   built_dataset,
   cli,
+  json_files,
   manifest,
   parity,
   parity_ways,
@@ -155,10 +155,10 @@ def read(export_dir: str | os.PathLike[str]) -> dict[str, Any]:
   """Returns what verify.json holds; no ways where there is none of ours."""
   path = storage.path(export_dir) / NAME
   try:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json_files.read(path, "")
     if all(isinstance(one, dict) for one in content["ways"].values()):
       return content
-  except (OSError, ValueError, KeyError, TypeError, AttributeError):
+  except (OSError, ValueError, KeyError, AttributeError):
     pass  # It is written anew.
   return {"ways": {}}
 
