@@ -40,7 +40,7 @@ def run(tmp_path):
       np.linspace(-1, 1, len(labels.HEADS[head].names))
     )
   model.save_weights(tmp_path / "best.weights.h5")
-  (tmp_path / "settings.json").write_text(f'{{"image_size": {SIZE}}}')
+  (tmp_path / "settings.json").write_text(json.dumps(vars(settings)))
   faces = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3))
   faces = faces.astype(np.float32)
   said = model(faces, training=False)
@@ -74,6 +74,14 @@ def test_every_kind_of_model_has_such_heads():
       assert not layer._outbound_nodes
 
 
+def _change_temperatures(folder, head, key, value):
+  calibrated.write(folder, {head: temperature(2.0)})
+  path = folder / "temperatures.json"
+  content = json.loads(path.read_text(encoding="utf-8"))
+  content["heads"][head][key] = value
+  path.write_text(json.dumps(content))
+
+
 @pytest.mark.parametrize(
   ("change", "words"),
   [
@@ -83,13 +91,21 @@ def test_every_kind_of_model_has_such_heads():
       "got a file that training did not write, allowed: its temperatures",
     ),
     (
+      lambda f: (f / "temperatures.json").write_text("[" * 100_000),
+      "got a file that training did not write, allowed: its temperatures",
+    ),
+    (
+      lambda f: _change_temperatures(f, "gender", "value", 0.0),
+      "got a file that training did not write, allowed: its temperatures",
+    ),
+    (
       lambda f: (f / "temperatures.json").write_text(
         json.dumps({"weights_sha256": "0", "heads": {}})
       ),
       "got the temperatures of other weights, allowed: those of best.weights",
     ),
   ],
-  ids=["none", "damaged", "stale"],
+  ids=["none", "damaged", "deep", "zero", "stale"],
 )
 def test_without_its_temperatures_no_model(run, change, words):
   folder, _, _ = run

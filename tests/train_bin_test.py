@@ -353,6 +353,7 @@ def test_ctrl_c_and_the_same_command_again(run, tiny_data_dir, tmp_path):
   assert 15 * done <= int(told[1]) <= 15 * (done + 1)
   assert sorted(path.name for path in folder.iterdir()) == [
     "best.weights.h5",
+    "best.weights.json",
     "settings.json",
     "state.npz",
   ]

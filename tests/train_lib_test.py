@@ -127,6 +127,7 @@ def test_workdir_holds_what_it_says(trained, dataset):
   folder, _ = trained
   assert _names(folder) == [
     "best.weights.h5",
+    "best.weights.json",
     "settings.json",
     "state.npz",
     "train.json",
@@ -337,7 +338,7 @@ def test_nothing_half_written_stays(dataset, tmp_path, monkeypatch, name):
   monkeypatch.undo()
   expected = ["settings.json"]
   if name == "savez":
-    expected.insert(0, "best.weights.h5")
+    expected[:0] = ["best.weights.h5", "best.weights.json"]
   assert _names(tmp_path / "run") == expected
   result = train_lib.train(dataset, _settings(), tmp_path / "run")
   assert len(result["history"]) == 2

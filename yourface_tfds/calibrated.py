@@ -9,16 +9,17 @@ one too, answers with calibrated probabilities and costs not one operation more.
 """
 
 import dataclasses
-import hashlib
-import json
+import math
 import os
 from collections.abc import Mapping
 
 import keras
 
 from yourface_tfds import (
+  best_weights,
   built_dataset,
   cli,
+  json_files,
   labels,
   metrics,
   report_text,
@@ -50,7 +51,7 @@ def write(
     temperatures: as from `metrics.fit_temperatures`.
   """
   content = {
-    "weights_sha256": _digest(folder),
+    "weights_sha256": best_weights.digest(folder),
     "heads": {
       head: dataclasses.asdict(one) | {"text": report_text.temperature(one)}
       for head, one in temperatures.items()
@@ -71,19 +72,21 @@ def read(folder: str | os.PathLike[str]) -> dict[str, float]:
     f"{os.fspath(folder)} fits them"
   )
   try:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json_files.read(path, mend)
     heads = {
       head: float(content["heads"][head]["value"])
       for head in labels.HEADS
       if head in content["heads"]
     }
-    stale = content["weights_sha256"] != _digest(folder)
+    if not all(0 < value < math.inf for value in heads.values()):
+      raise ValueError("a temperature that is none")
+    stale = content["weights_sha256"] != best_weights.digest(folder)
   except FileNotFoundError:
     raise cli.UserError(
       f"--workdir: got no {path}, without which the model is not calibrated; "
       f"{mend}"
     ) from None
-  except (ValueError, KeyError, TypeError) as error:
+  except (ValueError, KeyError, TypeError, OverflowError) as error:
     raise cli.UserError(
       f"{path}: got a file that training did not write, allowed: its "
       f"temperatures; {mend}"
@@ -127,8 +130,3 @@ def apply(model: keras.Model, temperatures: Mapping[str, float]) -> None:
     layer = model.get_layer(head)
     for variable in (layer.kernel, layer.bias):
       variable.assign(variable / temperature)
-
-
-def _digest(folder: str | os.PathLike[str]) -> str:
-  weights = storage.path(folder) / "best.weights.h5"
-  return hashlib.sha256(weights.read_bytes()).hexdigest()

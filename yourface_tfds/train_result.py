@@ -1,11 +1,10 @@
 """What came out of a training: `train.json`."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from yourface_tfds import input_pipeline, storage, trainer
+from yourface_tfds import input_pipeline, json_files, storage, trainer
 
 NAME = "train.json"
 
@@ -42,11 +41,10 @@ def speed(
     share = steps / run.steps_per_epoch
     images = share * run.dataset.num_examples("train")
     return round(images / seconds, 1)
-  path = workdir / NAME
-  if not path.exists():
-    return None
-  before = json.loads(path.read_text(encoding="utf-8"))
-  return before.get("images_per_second")
+  try:
+    return json_files.read(workdir / NAME, "").get("images_per_second")
+  except (OSError, ValueError):
+    return None  # There is none, or it is damaged: it is written anew.
 
 
 def of(run: trainer.Trainer, history: list[dict[str, float]]) -> dict[str, Any]:

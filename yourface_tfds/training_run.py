@@ -8,6 +8,7 @@ import numpy as np
 import tqdm
 
 from yourface_tfds import (
+  best_weights,
   built_dataset,
   cli,
   devices,
@@ -170,8 +171,7 @@ class Run:
     self.history.append(figures)
     is_best = train_result.best_epoch(self.history) == len(self.history)
     if is_best and self._devices.is_chief:
-      with storage.replaced_file(self.workdir / "best.weights.h5") as temporary:
-        self.trainer.model.save_weights(temporary)
+      best_weights.save(self.workdir, self.trainer.model)
     self.trainer.sums.reset()
     self.save()
     if self._log:

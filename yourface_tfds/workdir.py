@@ -1,22 +1,40 @@
 """The folder of one training run: whose it is, and its model.
 
-It holds `settings.json`, `best.weights.h5` (lowest validation loss),
-`state.npz` (everything needed to go on after the last saved step), `train.json`
-(the figures of every epoch) and what `training.evaluate` writes.
+It holds `settings.json`, `best.weights.h5` (lowest validation loss) and its
+SHA-256 in `best.weights.json`, `state.npz` (everything needed to go on after
+the last saved step), `train.json` (the figures of every epoch) and what
+`training.evaluate` writes.
 """
 
 import dataclasses
 import hashlib
 import json
 import os
+from typing import cast
 
 import keras
 
-from yourface_tfds import built_dataset, cli, models, storage, train_settings
+from yourface_tfds import (
+  best_weights,
+  built_dataset,
+  cli,
+  json_files,
+  models,
+  storage,
+  train_settings,
+)
 
 _DATASET = "dataset.json"
+_SETTINGS = "settings.json"
 _ENDS = 4096  # Bytes of each end of a shard that are looked at.
 _DATA = "data_fingerprints"  # In settings.json; older runs have none.
+_MEND = "copy it again, or name another --workdir"
+_KINDS = {
+  str: "a text",
+  int: "a whole number",
+  float: "a number",
+  bool: "true or false",
+}
 
 
 def claim(
@@ -37,7 +55,7 @@ def claim(
   Raises:
     UserError: it holds a run with other settings or data.
   """
-  path = workdir / "settings.json"
+  path = workdir / _SETTINGS
   splits = [s for s in ("train", "validation") if dataset.has_split(s)]
   mine = {
     "dataset": dataset.info.full_name,
@@ -46,7 +64,7 @@ def claim(
     _DATA: {split: _fingerprint(dataset, split) for split in splits},
   }
   if path.exists():
-    theirs = json.loads(path.read_text(encoding="utf-8"))
+    theirs = json_files.read(path, _MEND)
     theirs.setdefault(_DATA, mine[_DATA])
     for name in mine:
       if name == _DATA and mine[name] != theirs[name]:
@@ -92,10 +110,9 @@ def remembered_dataset(
 ) -> tuple[str, str] | None:
   """Returns data_dir and config as they were, None where nothing tells."""
   try:
-    text = (storage.path(workdir) / _DATASET).read_text(encoding="utf-8")
-    content = json.loads(text)
+    content = json_files.read(storage.path(workdir) / _DATASET, "")
     return str(content["data_dir"]), str(content["config"])
-  except (OSError, ValueError, KeyError, TypeError):
+  except (OSError, ValueError, KeyError):
     return None
 
 
@@ -109,22 +126,16 @@ def load_model(
     image_size: the side of the images it shall be fed, checked if given.
 
   Raises:
-    UserError: no epoch is finished, or the image size is another.
+    UserError: no epoch is finished, a file of the run is damaged, or the image
+      size is another.
   """
   workdir = storage.path(workdir)
-  weights = workdir / "best.weights.h5"
-  if not weights.exists():
+  if not (workdir / best_weights.NAME).exists():
     raise cli.UserError(
       f"--workdir: no best.weights.h5 in {str(workdir)!r}; train first: python "
       f"-m training.train --data_dir=D --workdir={workdir}"
     )
-  stored = json.loads((workdir / "settings.json").read_text(encoding="utf-8"))
-  fields = {
-    field.name for field in dataclasses.fields(train_settings.TrainSettings)
-  }
-  settings = train_settings.TrainSettings(
-    **{k: v for k, v in stored.items() if k in fields}
-  )
+  settings = _settings(workdir / _SETTINGS)
   if image_size not in (None, settings.image_size):
     raise cli.UserError(
       f"--workdir: {workdir} has a model for {settings.image_size} pixels, the "
@@ -134,6 +145,31 @@ def load_model(
     # The file holds all weights; ImageNet's need not be fetched again.
     dataclasses.replace(settings.model_settings(), weights="none")
   )
-  with storage.local_file(weights) as path:
-    model.load_weights(path)
+  best_weights.load(workdir, model)
   return model, settings
+
+
+def _settings(path: storage.Path) -> train_settings.TrainSettings:
+  """Returns what a run was started with.
+
+  Raises:
+    UserError: the file is damaged, or of a version that knew fewer settings.
+  """
+  stored = json_files.read(path, _MEND)
+  found = {}
+  for field in dataclasses.fields(train_settings.TrainSettings):
+    kind = cast(type, field.type)
+    if field.name not in stored:
+      raise json_files.damaged(path, f"no {field.name} in it", _MEND)
+    value = stored[field.name]
+    if type(value) is not kind and not (kind is float and type(value) is int):
+      raise json_files.damaged(
+        path,
+        f"{field.name}: got {json.dumps(value)[:40]}, allowed: {_KINDS[kind]}",
+        _MEND,
+      )
+    found[field.name] = value
+  try:
+    return train_settings.TrainSettings(**found)
+  except ValueError as error:
+    raise json_files.damaged(path, cli.one_line(error), _MEND) from error
