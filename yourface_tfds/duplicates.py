@@ -137,18 +137,21 @@ def find_groups(
   Returns:
     The group of each photo: the smallest digest among its members.
   """
-  first: dict[str, int] = {}
   # The same file, or one whose whole has the same print: maybe many times.
-  of_file = np.array(
-    [first.setdefault(digest, i) for i, digest in enumerate(digests)], int
-  )
   groups = _Groups(len(prints))
-  groups.join(np.arange(len(prints)), of_file)
-  different = np.unique(of_file)
-  of_print: dict[bytes, int] = {}
-  plain = [of_print.setdefault(prints[i]["picture"], i) for i in different]
-  groups.join(different, np.array(plain, int))
-  _join_pictures(groups, prints, np.unique(plain).astype(int))
+  names = np.array(digests, "S")
+  _, firsts, of_file = np.unique(names, return_index=True, return_inverse=True)
+  groups.join(np.arange(len(prints)), firsts[of_file])
+  different = np.sort(firsts)
+  hashes = _hashes(prints, different, "picture")
+  whole = hashes.reshape(-1, 64).view("S64")[:, 0]
+  _, firsts, of_print = np.unique(
+    whole, return_index=True, return_inverse=True
+  )
+  groups.join(different, different[firsts[of_print]])
+  plain = np.sort(firsts)
+  _join_pictures(groups, hashes[plain], different[plain])
+  del hashes, whole
   _join_crops(groups, prints, different)
   smallest: dict[int, str] = {}
   for label, digest in zip(groups.labels.tolist(), digests, strict=True):
@@ -165,7 +168,10 @@ class _Groups:
 
   def __init__(self, count: int) -> None:
     self.labels = np.arange(count)
-    self._members = {i: [i] for i in range(count)}
+    # A ring of each group's members, and the size of each label's group: lists
+    # took 250 bytes a photo.
+    self._next = np.arange(count)
+    self._sizes = np.ones(count, int)
 
   def join(self, ones: np.ndarray, others: np.ndarray) -> None:
     """Makes one group of the groups of each pair of photos."""
@@ -173,17 +179,21 @@ class _Groups:
       kept, gone = int(self.labels[one]), int(self.labels[other])
       if kept == gone:
         continue
-      if len(self._members[kept]) < len(self._members[gone]):
-        kept, gone = gone, kept
-      self.labels[self._members[gone]] = kept
-      self._members[kept] += self._members.pop(gone)
+      if self._sizes[kept] < self._sizes[gone]:
+        kept, gone, one, other = gone, kept, other, one
+      self._sizes[kept] += self._sizes[gone]
+      member = other
+      while self.labels[member] == gone:
+        self.labels[member] = kept
+        member = self._next[member]
+      # Two rings that swap where they go on are one.
+      self._next[one], self._next[other] = self._next[other], self._next[one]
 
 
 def _join_pictures(
-  groups: _Groups, prints: Sequence[Mapping[str, bytes]], rows: np.ndarray
+  groups: _Groups, hashes: np.ndarray, rows: np.ndarray
 ) -> None:
   """Joins photos whose hashes say that they are one picture."""
-  hashes = _unpacked(prints, rows, "picture", [2, 32])
 
   def join(i: np.ndarray, j: np.ndarray, is_mirrored: np.ndarray) -> None:
     del is_mirrored
@@ -202,13 +212,13 @@ def _join_crops(
   groups: _Groups, prints: Sequence[Mapping[str, bytes]], rows: np.ndarray
 ) -> None:
   """Joins photos whose surroundings of the face say so."""
-  rows = np.array([row for row in rows if "face" in prints[row]], int)
-  hashes = _unpacked(prints, rows, "face", [2, 32])
-  wide = _unpacked(prints, rows, "wide", [_WIDE_SIDE, _WIDE_SIDE])
+  rows = rows[[("face" in prints[row]) for row in rows.tolist()]]
+  hashes = _hashes(prints, rows, "face")
 
   def join(i: np.ndarray, j: np.ndarray, is_mirrored: np.ndarray) -> None:
-    others = np.where(is_mirrored[:, None, None], wide[j][:, :, ::-1], wide[j])
-    same = _correlation(wide[i], others) >= _CORRELATION
+    wide = _wide(prints, rows[j])
+    others = np.where(is_mirrored[:, None, None], wide[:, :, ::-1], wide)
+    same = _correlation(_wide(prints, rows[i]), others) >= _CORRELATION
     groups.join(rows[i[same]], rows[j[same]])
 
   near_hashes.visit(
@@ -220,15 +230,25 @@ def _join_crops(
   )
 
 
-def _unpacked(
-  prints: Sequence[Mapping[str, bytes]],
-  rows: np.ndarray,
-  name: str,
-  shape: Sequence[int],
+def _hashes(
+  prints: Sequence[Mapping[str, bytes]], rows: np.ndarray, name: str
 ) -> np.ndarray:
-  """Returns prints of one kind, uint8[photos, *shape]."""
-  joined = b"".join(prints[row][name] for row in rows)
-  return np.frombuffer(joined, np.uint8).reshape(-1, *shape)
+  """Returns the hashes of one kind, uint8[photos, 2, 32]."""
+  found = np.empty((len(rows), 2, 32), np.uint8)
+  for i, row in enumerate(rows.tolist()):
+    found[i] = np.frombuffer(prints[row][name], np.uint8).reshape(2, 32)
+  return found
+
+
+def _wide(
+  prints: Sequence[Mapping[str, bytes]], rows: np.ndarray
+) -> np.ndarray:
+  """Returns the wide patches of photos, uint8[photos, 24, 24].
+
+  They are read when a pair asks for them: 576 bytes a photo.
+  """
+  joined = b"".join(prints[row]["wide"] for row in rows.tolist())
+  return np.frombuffer(joined, np.uint8).reshape(-1, _WIDE_SIDE, _WIDE_SIDE)
 
 
 def _correlation(ones: np.ndarray, others: np.ndarray) -> np.ndarray:

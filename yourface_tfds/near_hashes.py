@@ -41,13 +41,11 @@ def visit(
     orders: odd multipliers of the bits' numbers, each dealt to bands anew.
   """
   pairs = _Pairs(hashes, groups, join, distance)
-  # Row i is photo i as it is, row count + i its mirror image.
-  bits = np.unpackbits(np.concatenate([hashes[:, 0], hashes[:, 1]]), axis=1)
   for multiplier, band in itertools.product(orders, range(BANDS)):
-    pairs.begin_band()
     first = band * BAND_BITS
     chosen = np.arange(first, first + BAND_BITS) * multiplier % 256
-    keys = bits[:, chosen].astype(np.int32) @ (1 << np.arange(BAND_BITS))
+    pairs.begin_band(chosen)
+    keys = _keys(hashes, chosen)
     order = np.argsort(keys, kind="stable")
     starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
     sizes = np.diff(starts, append=len(order))
@@ -57,6 +55,19 @@ def visit(
     small = (sizes > 1) & ~large
     for ones, others in _all_pairs(order, starts[small], sizes[small]):
       pairs.compare(ones, others)
+
+
+def _keys(hashes: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+  """Returns the bits of a band as a number, int32[2 * photos].
+
+  Row i is photo i as it is, row count + i its mirror image.
+  """
+  keys = np.zeros(hashes.shape[:2], np.int32)
+  for place, bit in enumerate(chosen.tolist()):
+    # np.unpackbits' order; unpacked at once they would be 512 bytes a photo.
+    is_set = hashes[:, :, bit // 8] >> (7 - bit % 8) & 1
+    keys |= is_set.astype(np.int32) << place
+  return keys.T.reshape(-1)
 
 
 def _all_pairs(
@@ -87,7 +98,11 @@ def _counted(sizes: np.ndarray) -> np.ndarray:
 
 
 class _Pairs:
-  """Compares rows, and remembers which near pairs were not joined."""
+  """Compares rows, and hands each near pair over once.
+
+  A pair may meet in many bands. Only the first counts, which its own bits tell:
+  to remember the pairs took hundreds of MB of 58,200 photos that are alike.
+  """
 
   def __init__(
     self,
@@ -97,17 +112,20 @@ class _Pairs:
     distance: int,
   ) -> None:
     self._count = len(hashes)
-    both = np.concatenate([hashes, hashes[:, ::-1]])
-    self._words = np.ascontiguousarray(both).view(np.uint64).reshape(-1, 2, 4)
+    # Row 2 i is the first hash of photo i, row 2 i + 1 its second.
+    self._words = np.ascontiguousarray(hashes).view(np.uint64).reshape(-1, 4)
     self._groups, self._join, self._distance = groups, join, distance
     self._joined = 0
-    # Sorted; -1 is no pair. A pair comes once in a band.
-    self._refused, self._lately = np.full(1, -1), []
+    self._earlier: list[np.ndarray] = []
+    self._band = np.zeros(4, np.uint64)
 
-  def begin_band(self) -> None:
-    """Takes note of the pairs of the band before."""
-    self._refused = np.sort(np.concatenate([self._refused, *self._lately]))
-    self._lately.clear()
+  def begin_band(self, chosen: np.ndarray) -> None:
+    """Takes note of the band that comes: the numbers of its bits, int[n]."""
+    if self._band.any():
+      self._earlier.append(self._band)
+    bits = np.zeros(256, np.uint8)
+    bits[chosen] = 1
+    self._band = np.packbits(bits).view(np.uint64)
 
   def compare(self, ones: np.ndarray, others: np.ndarray) -> None:
     """Compares pairs of rows; the first of each is the smaller.
@@ -120,10 +138,15 @@ class _Pairs:
     ones, others = self._apart(ones[wanted], others[wanted])
     # The one hash holds where grey rises, the other where it falls: both must
     # agree, or plain pictures with one edge in common would be the same.
-    bits = np.bitwise_count(self._words[ones] ^ self._words[others])
-    near = (bits.sum(axis=2, dtype=np.int32) <= self._distance).all(axis=1)
-    if near.any():
-      self._hand_over(ones[near], others[near])
+    for half in (0, 1):
+      differ = self._half(ones, half) ^ self._half(others, half)
+      bits = np.bitwise_count(differ).sum(axis=1, dtype=np.int32)
+      near = bits <= self._distance
+      ones, others = ones[near], others[near]
+    ones, others = self._new(ones, others)
+    for start in range(0, len(ones), _HANDED):
+      part = slice(start, start + _HANDED)
+      self._hand_over(ones[part], others[part])
 
   def compare_large(self, bucket: np.ndarray) -> None:
     """Compares all rows of a bucket, many of which may be of one group."""
@@ -143,6 +166,11 @@ class _Pairs:
         if self._joined != joined:
           break
 
+  def _half(self, rows: np.ndarray, half: int) -> np.ndarray:
+    """Returns one of the two hashes of each row, uint64[n, 4]."""
+    is_mirrored, photo = np.divmod(rows, self._count)
+    return self._words[2 * photo + (is_mirrored ^ half)]
+
   def _apart(
     self, ones: np.ndarray, others: np.ndarray
   ) -> tuple[np.ndarray, np.ndarray]:
@@ -150,18 +178,20 @@ class _Pairs:
     apart = self._groups(ones) != self._groups(others % self._count)
     return ones[apart], others[apart]
 
+  def _new(
+    self, ones: np.ndarray, others: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the pairs that met in no earlier band."""
+    differ = self._half(ones, 0) ^ self._half(others, 0)
+    is_new = np.ones(len(ones), bool)
+    for band in self._earlier:
+      is_new &= (differ & band).any(axis=1)
+    return ones[is_new], others[is_new]
+
   def _hand_over(self, ones: np.ndarray, others: np.ndarray) -> None:
-    twice = 2 * self._count
-    codes = ones * twice + others
-    at = np.searchsorted(self._refused, codes)
-    is_new = self._refused.take(at, mode="clip") != codes
-    codes = codes[is_new]
-    for start in range(0, len(codes), _HANDED):
-      part = codes[start : start + _HANDED]
-      ones, others = self._apart(*np.divmod(part, twice))
-      if not len(ones):
-        continue
-      self._join(ones, others % self._count, others >= self._count)
-      refused, by = self._apart(ones, others)
-      self._joined += len(ones) - len(refused)
-      self._lately.append(refused * twice + by)
+    ones, others = self._apart(ones, others)
+    if not len(ones):
+      return
+    self._join(ones, others % self._count, others >= self._count)
+    refused, _ = self._apart(ones, others)
+    self._joined += len(ones) - len(refused)
