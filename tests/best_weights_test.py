@@ -1,7 +1,6 @@
 """Weights that are not what was written: one line, never another model."""
 
 import json
-import os
 import pathlib
 import random
 import signal
@@ -39,9 +38,7 @@ def made():
 def _is(folder, model):
   """Checks that a run's model is this one."""
   loaded, _ = workdir.load_model(folder)
-  for one, other in zip(
-    loaded.get_weights(), model.get_weights(), strict=True
-  ):
+  for one, other in zip(loaded.get_weights(), model.get_weights(), strict=True):
     np.testing.assert_array_equal(one, other)
 
 
@@ -97,7 +94,9 @@ def test_one_flipped_bit_is_seen_wherever_it_is(run):
 def test_another_length_is_seen(run, change):
   path = run / best_weights.NAME
   path.write_bytes(change(path.read_bytes()))
-  with pytest.raises(cli.UserError, match="is not the file that training wrote"):
+  with pytest.raises(
+    cli.UserError, match="is not the file that training wrote"
+  ):
     workdir.load_model(run)
 
 
@@ -243,4 +242,4 @@ def test_killed_between_weights_and_digests(tiny_data_dir, tmp_path):
     assert run.returncode == 0, run.stderr[-3000:]
     train_resume_test._check_equal(whole, folder)
     assert _digests(folder) == [best_weights.digest(folder)]
-    assert not [name for name in os.listdir(folder) if "incomplete" in name]
+    assert not list(folder.glob("*incomplete*"))

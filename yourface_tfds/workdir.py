@@ -9,6 +9,7 @@ the last saved step), `train.json` (the figures of every epoch) and what
 import dataclasses
 import hashlib
 import json
+import math
 import os
 from typing import cast
 
@@ -162,7 +163,9 @@ def _settings(path: storage.Path) -> train_settings.TrainSettings:
     if field.name not in stored:
       raise json_files.damaged(path, f"no {field.name} in it", _MEND)
     value = stored[field.name]
-    if type(value) is not kind and not (kind is float and type(value) is int):
+    is_whole = type(value) is int and kind in (int, float)
+    is_number = type(value) is float and math.isfinite(value)
+    if not (is_whole or (is_number if kind is float else type(value) is kind)):
       raise json_files.damaged(
         path,
         f"{field.name}: got {json.dumps(value)[:40]}, allowed: {_KINDS[kind]}",
