@@ -21,6 +21,7 @@ import tensorflow_datasets as tfds
 from yourface_tfds import (
   batch_reader,
   cli,
+  info_files,
   labels,
   record_index,
   record_numbers,
@@ -241,14 +242,17 @@ def open_dataset(data_dir: str | os.PathLike[str], config: str) -> Dataset:
     config: its config, for example `jpeg`.
 
   Raises:
-    UserError: there is no such dataset, or it is no your_face.
+    UserError: there is no such dataset, it is no your_face, or a file that
+      describes it is damaged.
   """
   try:
     builder = tfds.builder(f"{NAME}/{config}", data_dir=os.fspath(data_dir))
     if not builder.is_prepared():
       # Where the builder's code is imported, TFDS knows it before it is built.
       raise tfds.core.DatasetNotFoundError(f"{builder.data_path} is not built")
-  except (tfds.core.DatasetNotFoundError, ValueError) as error:
+    info_files.check(builder)
+  except info_files.ERRORS as error:
+    info_files.blame(storage.path(data_dir) / NAME / config, error)
     raise cli.UserError(
       f"--data_dir: no dataset {NAME}/{config} in {os.fspath(data_dir)!r}; "
       "build it with: tfds build builders/your_face --config="
