@@ -29,18 +29,17 @@ def _prints(rng, *, has_face):
 
 def test_what_was_written_comes_back(spools, tmp_path):
   rng = random.Random(0)
-  expected = {
-    f"민지/{i}.jpg": _prints(rng, has_face=i % 3 > 0) for i in range(40)
-  }
+  expected = [_prints(rng, has_face=i % 3 > 0) for i in range(40)]
   found = spools(tmp_path)
   assert not found
-  for path, prints in expected.items():
-    found.add(path, prints)
-  assert dict(found) == expected
-  assert list(found) == list(expected)
-  assert found["민지/3.jpg"] == expected["민지/3.jpg"]
-  with pytest.raises(KeyError):
-    found["nobody.jpg"]
+  for prints in expected:
+    found.add(prints)
+  assert list(found) == expected
+  assert found[3] == expected[3]
+  assert found[-1] == expected[-1]
+  assert list(found[3:7]) == expected[3:7]
+  with pytest.raises(IndexError):
+    found[40]
   # Nothing has a name on the disk.
   assert not list(tmp_path.iterdir())
 
@@ -52,17 +51,14 @@ def test_groups_are_the_same(spools, tmp_path):
   for i in range(30):
     prints = kept[i - 1] if i % 5 == 4 else _prints(rng, has_face=i % 2 > 0)
     kept.append(prints)
-    found.add(str(i), prints)
+    found.add(prints)
   digests = [f"{rng.getrandbits(64):016x}" for _ in kept]
   groups = duplicates.find_groups(kept, digests)
-  paths = list(found)
-  by_number = spooled_prints.ByNumber(found, paths)
-  assert duplicates.find_groups(by_number, digests) == groups
+  assert duplicates.find_groups(found, digests) == groups
   assert len(set(groups)) == 24
-  assert list(by_number) == kept
-  assert list(by_number[3:7]) == kept[3:7]
-  backwards = spooled_prints.ByNumber(found, paths[::-1])
+  backwards = spooled_prints.Picked(found, range(29, -1, -1))
   assert list(backwards) == kept[::-1]
+  assert list(backwards[3:7]) == kept[26:22:-1]
 
 
 def test_the_disk_is_full(spools, tmp_path, monkeypatch):
@@ -73,4 +69,4 @@ def test_the_disk_is_full(spools, tmp_path, monkeypatch):
 
   monkeypatch.setattr(os, "pwrite", refuse)
   with pytest.raises(OSError, match="No space left"):
-    found.add("1.jpg", _prints(random.Random(2), has_face=True))
+    found.add(_prints(random.Random(2), has_face=True))

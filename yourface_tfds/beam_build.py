@@ -26,6 +26,7 @@ import apache_beam as beam
 from yourface_tfds import (
   build_settings,
   cli,
+  collected,
   curate,
   detections,
   examples,
@@ -118,14 +119,14 @@ def plan(
     for record in _look(
       known, settings, cache_path, shared_dir, options, runner
     ):
-      row = _row(record["row"])
+      row = _row(record)
       rows.append(row)
       if record["digest"]:
         found[row.path] = detections.Detections.from_json(record["found"])
         digests[row.path] = record["digest"]
     cache.put({digests[path]: one for path, one in found.items()})
-  prints = {path: one.prints for path, one in found.items()}
-  rows = prepare.deal(rows, prints, digests, persons, settings)
+  prints = [found[row.path].prints for row in rows if row.group]
+  rows = prepare.deal(rows, prints, persons, settings)
   prepare.check_any_accepted(rows, manual_dir)
   names = pseudonyms.Names(rows, salt)
   return Plan(
@@ -138,8 +139,10 @@ def plan(
   )
 
 
-def _row(cells: dict[str, Any]) -> curate.PhotoRow:
+def _row(record: Mapping[str, Any]) -> curate.PhotoRow:
+  cells = record["row"]
   cells["box"] = tuple(cells["box"])
+  cells["group"] = record["digest"][: collected.DIGEST]
   return curate.PhotoRow(**cells)
 
 

@@ -145,9 +145,7 @@ def find_groups(
   different = np.sort(firsts)
   hashes = _hashes(prints, different, "picture")
   whole = hashes.reshape(-1, 64).view("S64")[:, 0]
-  _, firsts, of_print = np.unique(
-    whole, return_index=True, return_inverse=True
-  )
+  _, firsts, of_print = np.unique(whole, return_index=True, return_inverse=True)
   groups.join(different, different[firsts[of_print]])
   plain = np.sort(firsts)
   _join_pictures(groups, hashes[plain], different[plain])

@@ -2,7 +2,7 @@
 
 `prepare` hands the files to `photo_worker` in threads and keeps the crops in
 an unnamed temporary file, as what near-duplicates are known by; memory holds
-the rows, 1 kB a photo. The splits are known only when all have been seen.
+the rows, .7 kB a photo. The splits are known only when all have been seen.
 
   prepared = prepare(manual_dir, settings, work_dir=data_dir / "your_face")
   for row in prepared.members("train"):
@@ -16,7 +16,7 @@ import itertools
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -57,17 +57,17 @@ class Prepared:
     rows: one for every file under photos/, sorted by path.
     settings: of the build.
     people: person -> head -> class index.
-    landmarks: float32[5, 2] of each accepted photo, y x, 0..1, by path.
-    places: start and bytes of each crop or thumbnail in `spool`, by path.
-    spool: the crops as the dataset holds them, and JPEG thumbnails.
+    numbers: of the files in `pictures`, by path.
+    pictures: crops as the dataset holds them, and JPEG thumbnails.
+    spool: the file that holds them.
     detected: how many photos were not known from the cache.
   """
 
   rows: Sequence[curate.PhotoRow]
   settings: build_settings.BuildSettings
   people: Mapping[str, Mapping[str, int]]
-  landmarks: Mapping[str, np.ndarray]
-  places: Mapping[str, tuple[int, int]]
+  numbers: Mapping[str, int]
+  pictures: collected.Pictures
   spool: BinaryIO
   detected: int
 
@@ -86,13 +86,17 @@ class Prepared:
 
   def picture(self, row: curate.PhotoRow) -> bytes:
     """Returns a photo's crop or thumbnail; b"" where it has neither."""
-    start, length = self.places.get(row.path, (0, 0))
+    start, length = self.pictures.place(self.numbers[row.path])
     return os.pread(self.spool.fileno(), length, start)
+
+  def landmarks(self, row: curate.PhotoRow) -> np.ndarray:
+    """Returns float32[5, 2] of an accepted photo, y x, 0..1 of it."""
+    return self.pictures.landmarks(self.numbers[row.path])
 
   def record_length(self, row: curate.PhotoRow) -> int:
     """Returns the bytes that the record of an accepted photo will have."""
-    image = bytes(self.places[row.path][1])
-    return len(shards.serialize(self._example(row, image)))
+    _, length = self.pictures.place(self.numbers[row.path])
+    return len(shards.serialize(self._example(row, bytes(length))))
 
   def example(self, row: curate.PhotoRow) -> dict[str, Any]:
     """Returns the example of an accepted photo, by feature.
@@ -102,9 +106,8 @@ class Prepared:
     return self._example(row, self.picture(row))
 
   def _example(self, row: curate.PhotoRow, image: bytes) -> dict[str, Any]:
-    return examples.example(
-      row, self.people[row.person], self.landmarks[row.path], image
-    )
+    landmarks = self.landmarks(row)
+    return examples.example(row, self.people[row.person], landmarks, image)
 
 
 def prepare(
@@ -133,8 +136,11 @@ def prepare(
     with spooled_prints.SpooledPrints(work_dir) as prints:
       found = collected.Collected(spool, prints)
       detected = _look(persons, files, settings, found, work_dir)
+      del files
       heap.give_back()
-      rows = deal(found.rows, prints, found.digests, persons, settings)
+      numbers = {row.path: number for number, row in enumerate(found.rows)}
+      rows = deal(found.rows, prints, persons, settings)
+      found.rows.clear()  # Each row has a copy by now.
     check_any_accepted(rows, manual_dir)
     salt = pseudonyms.read_salt(manual_dir) if settings.hash_names else b""
   except KeyboardInterrupt as error:
@@ -150,8 +156,8 @@ def prepare(
     rows=names.rows(rows),
     settings=settings,
     people=names.by_person(persons),
-    landmarks=names.by_path(found.landmarks),
-    places=names.by_path(found.places),
+    numbers=names.by_path(numbers),
+    pictures=found.pictures,
     spool=spool,
     detected=detected,
   )
@@ -213,29 +219,33 @@ def unknown_person(file: photos.PhotoFile) -> photo_worker.Outcome:
 
 
 def deal(
-  rows: Iterable[curate.PhotoRow],
-  prints: Mapping[str, Mapping[str, bytes]],
-  digests: Mapping[str, str],
+  rows: Sequence[curate.PhotoRow],
+  prints: Sequence[Mapping[str, bytes]],
   persons: Mapping[str, Mapping[str, int]],
   settings: build_settings.BuildSettings,
 ) -> list[curate.PhotoRow]:
   """Groups near-duplicates, rejects label conflicts, deals the splits.
 
   Args:
-    rows: of all files.
-    prints: what near-duplicates are known by, of each decoded photo by path.
-    digests: hash of the content, of each decoded photo by path.
+    rows: of all files; the group of each decoded photo is the hash of its
+      content, that of the others "".
+    prints: what near-duplicates are known by, of each row with a group.
     persons: person -> head -> class index.
     settings: of the build.
+
+  Returns:
+    The rows sorted by path.
   """
-  paths = sorted(prints)
-  groups = duplicates.find_groups(
-    spooled_prints.ByNumber(prints, paths),
-    [digests[path][: collected.DIGEST] for path in paths],
+  decoded = [row for row in rows if row.group]
+  order = sorted(range(len(decoded)), key=lambda number: decoded[number].path)
+  groups = iter(
+    duplicates.find_groups(
+      spooled_prints.Picked(prints, order),
+      [decoded[number].group for number in order],
+    )
   )
-  by_path = dict(zip(paths, groups, strict=True))
   grouped = [
-    dataclasses.replace(row, group=by_path.get(row.path, ""))
+    dataclasses.replace(row, group=next(groups)) if row.group else row
     for row in sorted(rows, key=lambda row: row.path)
   ]
   return curate.assign_splits(

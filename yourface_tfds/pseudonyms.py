@@ -55,7 +55,9 @@ class Names:
       salt: of the hashes; b"" leaves names as they are.
     """
     self._key = hashlib.blake2b(salt).digest() if salt else b""
-    self._paths = {row.path: self._path(row) for row in rows}
+    self._paths = (
+      {row.path: self._path(row) for row in rows} if self._key else {}
+    )
 
   def _hash(self, word: str) -> str:
     if not self._key or not word:
@@ -64,14 +66,14 @@ class Names:
     return hashlib.blake2b(content, key=self._key, digest_size=8).hexdigest()
 
   def _path(self, row: curate.PhotoRow) -> str:
-    if not self._key:
-      return row.path
     # The file's own name may say who it shows, its folder does.
     folder = self._hash(row.person) + "/" if row.person else ""
     return folder + self._hash(row.path)
 
   def rows(self, rows: Sequence[curate.PhotoRow]) -> list[curate.PhotoRow]:
     """Returns the rows under their new names, sorted by path."""
+    if not self._key:
+      return sorted(rows, key=lambda row: row.path)
     renamed = [
       dataclasses.replace(
         row,
@@ -90,6 +92,8 @@ class Names:
 
   def by_path(self, values: Mapping[str, _Value]) -> dict[str, _Value]:
     """Returns what is known by path under the new paths."""
+    if not self._key:
+      return dict(values)
     return {self._paths[path]: value for path, value in values.items()}
 
   def by_person(self, values: Mapping[str, _Value]) -> dict[str, _Value]:

@@ -1,15 +1,15 @@
 """What near-duplicates are known by, on disk until all photos are known.
 
   with SpooledPrints(folder) as prints:
-    prints.add("minji/1.jpg", duplicates.prints(photo, landmarks))
-    groups = duplicates.find_groups(ByNumber(prints, paths), digests)
+    prints.add(duplicates.prints(photo, landmarks))
+    groups = duplicates.find_groups(Picked(prints, numbers), digests)
 
 Of 58,200 photos that is 41 MB of disk instead of 69 MB of memory.
 """
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import overload
 
 _KINDS = (("picture", 64), ("face", 64), ("wide", 576))
@@ -18,8 +18,8 @@ _KINDS = (("picture", 64), ("face", 64), ("wide", 576))
 _ROOM = sum(size for _, size in _KINDS)
 
 
-class SpooledPrints(Mapping[str, Mapping[str, bytes]]):
-  """Prints by path, in an unnamed file."""
+class SpooledPrints(Sequence[Mapping[str, bytes]]):
+  """Prints in the order they came, in an unnamed file."""
 
   def __init__(self, folder: str | os.PathLike[str]) -> None:
     """Makes the file.
@@ -28,8 +28,7 @@ class SpooledPrints(Mapping[str, Mapping[str, bytes]]):
       folder: on the disk that takes it, 704 bytes a photo.
     """
     self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
-    # Which of the photos in the file, and how much of its room is used.
-    self._places: dict[str, tuple[int, int]] = {}
+    self._has_face = bytearray()
 
   def __enter__(self) -> "SpooledPrints":
     """Returns itself."""
@@ -39,65 +38,67 @@ class SpooledPrints(Mapping[str, Mapping[str, bytes]]):
     """Gives the disk back."""
     self._file.close()
 
-  def add(self, path: str, prints: Mapping[str, bytes]) -> None:
-    """Writes what `duplicates.prints` returned, once for a photo."""
-    number = len(self._places)
+  def add(self, prints: Mapping[str, bytes]) -> None:
+    """Writes what `duplicates.prints` returned."""
     content = b"".join(prints.get(name, b"") for name, _ in _KINDS)
+    start = len(self) * _ROOM
     written = 0
     while written < len(content):
       written += os.pwrite(
-        self._file.fileno(), content[written:], number * _ROOM + written
+        self._file.fileno(), content[written:], start + written
       )
-    self._places[path] = number, len(content)
+    self._has_face.append("face" in prints)
 
-  def __getitem__(self, path: str) -> dict[str, bytes]:
-    """Returns what was written."""
-    number, size = self._places[path]
-    content = os.pread(self._file.fileno(), size, number * _ROOM)
+  @overload
+  def __getitem__(self, number: int) -> dict[str, bytes]: ...
+
+  @overload
+  def __getitem__(self, number: slice) -> "Picked": ...
+
+  def __getitem__(self, number: int | slice) -> "dict[str, bytes] | Picked":
+    """Returns what was written; of a slice unread."""
+    if isinstance(number, slice):
+      return Picked(self, range(len(self))[number])
+    number = range(len(self))[number]
+    kinds = _KINDS if self._has_face[number] else _KINDS[:1]
+    content = os.pread(self._file.fileno(), _ROOM, number * _ROOM)
     found, start = {}, 0
-    for name, length in _KINDS:
-      if start < size:
-        found[name] = content[start : start + length]
+    for name, length in kinds:
+      found[name] = content[start : start + length]
       start += length
     return found
 
-  def __iter__(self) -> Iterator[str]:
-    """Yields the paths in the order of writing."""
-    return iter(self._places)
-
   def __len__(self) -> int:
     """Returns how many photos have prints."""
-    return len(self._places)
+    return len(self._has_face)
 
 
-class ByNumber(Sequence[Mapping[str, bytes]]):
-  """Prints in the order of paths, read when asked for."""
+class Picked(Sequence[Mapping[str, bytes]]):
+  """Some prints in an order of their own, read when asked for."""
 
   def __init__(
-    self, prints: Mapping[str, Mapping[str, bytes]], paths: Sequence[str]
+    self, prints: Sequence[Mapping[str, bytes]], numbers: Sequence[int]
   ) -> None:
     """Reads nothing yet.
 
     Args:
-      prints: by path.
-      paths: of those wanted, in the order wanted.
+      prints: of all.
+      numbers: of those wanted, in the order wanted.
     """
-    self._prints, self._paths = prints, paths
+    self._prints, self._numbers = prints, numbers
 
   @overload
   def __getitem__(self, number: int) -> Mapping[str, bytes]: ...
 
   @overload
-  def __getitem__(self, number: slice) -> "ByNumber": ...
+  def __getitem__(self, number: slice) -> "Picked": ...
 
-  def __getitem__(
-    self, number: int | slice
-  ) -> "Mapping[str, bytes] | ByNumber":
+  def __getitem__(self, number: int | slice) -> "Mapping[str, bytes] | Picked":
     """Returns the prints of a photo, or those of a slice, unread."""
     if isinstance(number, slice):
-      return ByNumber(self._prints, self._paths[number])
-    return self._prints[self._paths[number]]
+      return Picked(self._prints, self._numbers[number])
+    return self._prints[self._numbers[number]]
 
   def __len__(self) -> int:
     """Returns how many photos are wanted."""
-    return len(self._paths)
+    return len(self._numbers)
