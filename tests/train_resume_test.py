@@ -5,6 +5,7 @@ Real processes of the real command, killed between and within steps.
 
 import contextlib
 import json
+import random
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests import drawn
-from yourface_tfds import train_state
+from yourface_tfds import cli, train_state
 
 _CONFIG = "--config=jpeg-image_size_32"
 _STEPS = 60
@@ -175,16 +176,72 @@ def test_damaged_state(tiny_data_dir, whole, tmp_path):
   process.kill()
   process.communicate()
   path = tmp_path / train_state.NAME
-  path.write_bytes(path.read_bytes()[:1000])
-  process = _start(tiny_data_dir, tmp_path)
-  _, errors = process.communicate(timeout=60)
-  assert process.returncode == 1
-  assert (
-    errors.strip()
-    .splitlines()[-1]
-    .startswith(f"error: {path}: cannot be continued from (")
+  content = path.read_bytes()
+  for damaged, why in ((content[:1000], ""), (b"", "it is empty); ")):
+    path.write_bytes(damaged)
+    process = _start(tiny_data_dir, tmp_path)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    said = errors.strip().splitlines()[-1]
+    assert said.startswith(f"error: {path}: cannot be continued from ({why}")
+    assert "remove it to start again" in said
+    assert path.read_bytes() == damaged
+
+
+@pytest.fixture
+def small(tmp_path):
+  """A state of two variables, and what it holds."""
+  made = [np.arange(50, dtype=np.float32), np.ones([3, 4], np.float32)]
+  progress = train_state.Progress(
+    step=7, sums=np.ones([3, 3]), history=[{"loss": 0.5}]
   )
-  assert "remove it to start again" in errors
+  variables = [keras.Variable(array) for array in made]
+  train_state.save(tmp_path, progress, variables[:1], variables[1:])
+  return tmp_path, made
+
+
+def _restored(folder, made):
+  variables = [keras.Variable(np.zeros_like(array)) for array in made]
+  progress = train_state.load(folder)
+  train_state.restore(folder, variables[:1], variables[1:])
+  return progress, [np.asarray(variable) for variable in variables]
+
+
+def test_an_empty_state_is_not_none(small):
+  folder, _ = small
+  path = folder / train_state.NAME
+  path.write_bytes(b"")
+  for read in (train_state.load, train_state.read):
+    with pytest.raises(cli.UserError) as error:
+      read(folder)
+    assert str(error.value) == (
+      f"{path}: cannot be continued from (it is empty); remove it to start "
+      "again, or take another --workdir"
+    )
+  path.unlink()
+  assert train_state.load(folder) is None
+
+
+def test_a_changed_byte_changes_nothing_or_is_seen(small):
+  folder, made = small
+  path = folder / train_state.NAME
+  content, rng, seen = path.read_bytes(), random.Random(6), 0
+  for _ in range(300):
+    damaged = bytearray(content)
+    damaged[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    path.write_bytes(damaged)
+    try:
+      progress, found = _restored(folder, made)
+    except cli.UserError as error:
+      assert str(error).startswith(f"{path}: cannot be continued from (")
+      seen += 1
+    else:
+      assert progress.step == 7
+      assert progress.history == [{"loss": 0.5}]
+      np.testing.assert_array_equal(progress.sums, np.ones([3, 3]))
+      for one, other in zip(found, made, strict=True):
+        np.testing.assert_array_equal(one, other)
+  assert seen > 150
 
 
 _PHASES = """

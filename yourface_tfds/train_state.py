@@ -10,7 +10,6 @@ import dataclasses
 import io
 import json
 import os
-import zipfile
 from collections.abc import Sequence
 
 import keras
@@ -19,8 +18,6 @@ import numpy as np
 from yourface_tfds import cli, storage
 
 NAME = "state.npz"
-
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -66,11 +63,18 @@ def save(
 
 
 def read(folder: storage.Path) -> bytes:
-  """Returns the state of a folder as it is stored; nothing if there is none."""
-  try:
-    return (folder / NAME).read_bytes()
-  except FileNotFoundError:
+  """Returns the state of a folder as it is stored; nothing if there is none.
+
+  Raises:
+    UserError: there is a file, and it is empty.
+  """
+  path = folder / NAME
+  if not path.exists():
     return b""
+  stored = path.read_bytes()
+  if not stored:  # Which is no way to start a training again without a word.
+    raise _unreadable(path, "it is empty")
+  return stored
 
 
 def load(folder: storage.Path, stored: bytes | None = None) -> Progress | None:
@@ -89,10 +93,12 @@ def load(folder: storage.Path, stored: bytes | None = None) -> Progress | None:
   try:
     with np.load(io.BytesIO(stored), allow_pickle=False) as state:
       found = json.loads(str(state["progress"]))
-      sums = state["sums"]
-  except _DAMAGED as error:
-    raise _unreadable(folder / NAME, error) from error
-  return Progress(step=found["step"], sums=sums, history=found["history"])
+      progress = Progress(
+        step=found["step"], sums=state["sums"], history=found["history"]
+      )
+  except Exception as error:  # zipfile and NumPy raise anything on damage.
+    raise _unreadable(folder / NAME, cli.one_line(error)) from error
+  return progress
 
 
 def restore(
@@ -123,12 +129,12 @@ def restore(
           )
         for i, variable in enumerate(variables):
           variable.assign(state[f"{prefix}_{i}"])
-  except _DAMAGED as error:
-    raise _unreadable(folder / NAME, error) from error
+  except Exception as error:  # zipfile and NumPy raise anything on damage.
+    raise _unreadable(folder / NAME, cli.one_line(error)) from error
 
 
-def _unreadable(path: storage.Path, error: Exception) -> cli.UserError:
+def _unreadable(path: storage.Path, why: str) -> cli.UserError:
   return cli.UserError(
-    f"{path}: cannot be continued from ({cli.one_line(error)}); remove it to "
-    "start again, or take another --workdir"
+    f"{path}: cannot be continued from ({why}); remove it to start again, or "
+    "take another --workdir"
   )
