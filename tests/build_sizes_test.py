@@ -58,7 +58,8 @@ def _build(manual_dir, tmp_path):
     faults.command(manual_dir, tmp_path / "d"),
     environment=faults.at_start(tmp_path / "site", _MEMORY),
   )
-  run = faults.finish(process, 1800)
+  # Below faulthandler_timeout, which ends all tests.
+  run = faults.finish(process, 900)
   seconds = time.monotonic() - begun
   assert run.returncode == 0, run.stderr[-3000:]
   peak = re.search(r"VmHWM:\s+(\d+) kB", run.stderr)
