@@ -50,6 +50,21 @@ def _config(jobs, kind="worker", index=0):
       "the address 'a', which is not host:port",
     ),
     (
+      _config({"worker": ["a:²"]}),
+      "the address 'a:²', which is not host:port",
+    ),
+    *(
+      (
+        _config({"worker": ["a:1", f"b:{port}"]}),
+        f"the address 'b:{port}', whose port is not 1 to 65535",
+      )
+      for port in ("0", "00", "65536", "99999", "9" * 60)
+    ),
+    (
+      _config({"worker": [f"b:{'9' * 5000}"]}),
+      f"the address 'b:{'9' * 78}', whose port is not 1 to 65535",
+    ),
+    (
       _config({"worker": ["a:1"]}, index=1),
       "the task {'type': 'worker', 'index': 1}, which is not in its cluster",
     ),

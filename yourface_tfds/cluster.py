@@ -17,6 +17,7 @@ from typing import Any
 from yourface_tfds import cli
 
 _JOBS = ("chief", "worker")  # In the order in which TensorFlow counts them.
+_LAST_PORT = 65535
 _EXAMPLE = (
   '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": '
   '"worker", "index": 0}}'
@@ -81,8 +82,14 @@ def _tasks(jobs: Mapping[str, Any]) -> list[tuple[str, int, str]]:
   ]
   for _, _, address in tasks:
     host, _, port = str(address).rpartition(":")
-    if not host or not port.isdecimal():
+    if not host or not (port.isascii() and port.isdecimal()):
       raise _refusal(f"the address {address!r}, which is not host:port")
+    # The length first: int() refuses thousands of digits.
+    if len(port) > len(str(_LAST_PORT)) or not 1 <= int(port) <= _LAST_PORT:
+      raise _refusal(
+        f"the address {str(address)[:80]!r}, whose port is not 1 "
+        f"to {_LAST_PORT}"
+      )
   return tasks
 
 
