@@ -604,20 +604,18 @@ def test_limits_of_the_command_and_a_tflite_file(chromium, export, tmp_path):
     assert re.search(r"again in [1-5]?\d s\.|again in 60 s\.", error_of(page))
 
 
-def _drawn_by(page, text):
-  return page.evaluate(
-    "(text) => {const canvas = document.createElement('canvas');"
-    "const pen = canvas.getContext('2d');"
-    "pen.font = '40px ' + getComputedStyle("
-    "document.querySelector('#your-face')).fontFamily;"
-    "pen.fillText(text, 10, 60); return canvas.toDataURL()}",
-    text,
-  )
-
-
 def test_korean_is_drawn_with_letters_of_its_own(page):
-  # A font without them draws the same box for each.
-  assert len({_drawn_by(page, letter) for letter in "강아지상"}) == 4
+  assert browser.kinds_of_letters(page, "강아지상", "#your-face") == 4
+
+
+def test_korean_needs_no_font_of_the_system(server):
+  with (
+    browser.chromium(korean=False) as chromium,
+    opened(chromium, server) as page,
+  ):
+    assert browser.kinds_of_letters(page, "강아지상", "#your-face") == 4
+    # What no text has is drawn by the system, which cannot.
+    assert browser.kinds_of_letters(page, "쀍뛟", "#your-face") == 1
 
 
 @pytest.mark.parametrize("language", card.LANGUAGES)
@@ -644,6 +642,57 @@ def test_it_can_be_read_on_every_screen(chromium, server, language, width):
     uses = {"ko": web_site.OUT_OF_SCOPE_KO, "en": model_card.OUT_OF_SCOPE}
     for use in uses[language]:
       assert use in text
+
+
+def test_boxes_and_numbers_choose_as_the_row_does(page, said):
+  upload(page, TWO)
+  page.wait_for_selector("#result")
+  faces = said(TWO)
+  area = page.locator("#photo img").bounding_box()
+  for i, face in enumerate(faces):
+    box = page.locator(".box").nth(i).bounding_box()
+    left = (box["x"] - area["x"]) / area["width"]
+    top = (box["y"] - area["y"]) / area["height"]
+    assert left == pytest.approx(face.box[1], abs=0.01)
+    assert top == pytest.approx(face.box[0], abs=0.01)
+  for number, mark in ((1, ".box"), (0, ".plate")):
+    page.locator(mark).nth(number).click()
+    assert page.inner_text("#sentence") == faces[number].sentence_ko
+    assert page.locator(f"#face-{number}").is_checked()
+    assert page.locator(".box.chosen").count() == 1
+    assert page.locator(".plate.chosen").inner_text() == str(number + 1)
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_large_letters_and_fingers_have_room(chromium, server, width):
+  options = {
+    "viewport": {"width": width, "height": 844},
+    "has_touch": True,
+    "is_mobile": True,
+    "permissions": ["camera"],
+  }
+  for language in card.LANGUAGES:
+    with opened(chromium, server, language, **options) as page:
+      assert browser.gap(page, "#start .buttons", ".mouse + .hint") >= 12
+      assert browser.are_buttons_even(page)
+      page.click("#camera")
+      page.wait_for_selector("#finder:not([hidden])")
+      assert page.is_hidden("#start") and browser.are_buttons_even(page)
+      page.click("#cancel")
+      upload(page, TWO)
+      page.wait_for_selector("#download[href]")
+      assert browser.are_buttons_even(page)
+      for _, lines, past in browser.plates(page):
+        assert lines < 1.5 and past < 1
+      sizes = "h => parseFloat(getComputedStyle(h).fontSize)"
+      title, part = (
+        page.locator(f"{name} >> nth=0").evaluate(sizes)
+        for name in ("#result h3", "#result h4")
+      )
+      assert title >= 1.2 * part
+      page.evaluate("document.documentElement.style.fontSize = '200%'")
+      assert browser.sideways(page) <= 0
+      assert page.locator(".crop img").bounding_box()["width"] >= 96
 
 
 def test_screen_readers_are_told(page):

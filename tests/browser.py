@@ -20,12 +20,20 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from yourface_tfds import lettering
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+_playing: list[Any] = []
+
+_NO_KOREAN = (
+  "<selectfont><rejectfont><pattern><patelt name='lang'><string>ko</string>"
+  "</patelt></pattern></rejectfont></selectfont>"
+)
 
 _CONTRAST = """
 () => {
@@ -83,20 +91,24 @@ def find() -> str:
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator:
+def chromium(*, korean: bool = True) -> Iterator:
   """Yields a browser, `playwright.sync_api.Browser`.
 
-  It has the font of the cards for Korean, whatever the system has, and a camera
-  that shows a test picture.
+  It has a camera that shows a test picture.
+
+  Args:
+    korean: it has the font of the cards for Korean, whatever the system has;
+      False: of the system's fonts, only those without Korean.
   """
   executable = find()
-  from playwright import sync_api
-
   arguments = ["--use-fake-device-for-media-stream"]
   if os.geteuid() == 0:
     arguments.append("--no-sandbox")  # Chromium as root asks for it.
   fonts = pathlib.Path(str(lettering.font(12).path)).parent
-  with _fontconfig(fonts) as config, sync_api.sync_playwright() as playwright:
+  with (
+    _fontconfig(fonts if korean else None) as config,
+    _playwright() as playwright,
+  ):
     running = playwright.chromium.launch(
       executable_path=executable,
       args=arguments,
@@ -109,12 +121,29 @@ def chromium() -> Iterator:
 
 
 @contextlib.contextmanager
-def _fontconfig(fonts: pathlib.Path) -> Iterator[pathlib.Path]:
+def _playwright() -> Iterator:
+  """Yields Playwright, of which a thread can have one at a time."""
+  if _playing:
+    yield _playing[-1]
+    return
+  from playwright import sync_api
+
+  with sync_api.sync_playwright() as playwright:
+    _playing.append(playwright)
+    try:
+      yield playwright
+    finally:
+      _playing.clear()
+
+
+@contextlib.contextmanager
+def _fontconfig(fonts: pathlib.Path | None) -> Iterator[pathlib.Path]:
   with tempfile.TemporaryDirectory(prefix="your_face_fonts.") as folder:
     path = pathlib.Path(folder, "fonts.conf")
+    ours = f"<dir>{fonts}</dir>" if fonts else _NO_KOREAN
     path.write_text(
       '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">'
-      f"<fontconfig><dir>{fonts}</dir><dir>/usr/share/fonts</dir>"
+      f"<fontconfig>{ours}<dir>/usr/share/fonts</dir>"
       f"<cachedir>{folder}/cache</cachedir></fontconfig>",
       encoding="utf-8",
     )
@@ -150,11 +179,83 @@ def serve(folder: pathlib.Path, seen: list[str] | None = None) -> Iterator[str]:
       thread.join()
 
 
+_DRAWN = """
+async ([text, name]) => {
+  const style = getComputedStyle(document.querySelector(name));
+  const font = `700 40px ${style.fontFamily}`;
+  await document.fonts.load(font, text);
+  return [...text].map((letter) => {
+    const canvas = document.createElement("canvas");
+    const pen = canvas.getContext("2d");
+    pen.font = font;
+    pen.fillText(letter, 10, 60);
+    return canvas.toDataURL();
+  });
+}
+"""
+
+
+def kinds_of_letters(page, text: str, name: str) -> int:
+  """Returns how many different pictures the letters of a text give.
+
+  A font without them draws the same box for each.
+
+  Args:
+    page: the page.
+    text: letters, each once.
+    name: of the element whose font is used, a CSS selector.
+  """
+  return len(set(page.evaluate(_DRAWN, [text, name])))
+
+
 def low_contrast(page, least: float = 4.5) -> list:
   """Returns [text, ratio] of all visible text below a contrast (WCAG 2)."""
   found = page.evaluate(_CONTRAST)
   assert found, "no text is visible"
   return [[text, ratio] for text, ratio in found if ratio < least]
+
+
+_PLATES = """
+() => {
+  const photo = document.querySelector("#photo").getBoundingClientRect();
+  return [...document.querySelectorAll(".plate")].map((plate) => {
+    const {top, left, right, bottom, height} = plate.getBoundingClientRect();
+    const line = parseFloat(getComputedStyle(plate).lineHeight);
+    const past = Math.max(
+      photo.top - top, photo.left - left, right - photo.right,
+      bottom - photo.bottom);
+    return [plate.innerText, height / line, past];
+  });
+}
+"""
+
+
+def plates(page) -> list:
+  """Returns [text, lines, pixels outside the photo] of each box's number."""
+  return page.evaluate(_PLATES)
+
+
+_BUTTONS = """
+() => [...document.querySelectorAll(".button")]
+  .filter((button) => button.checkVisibility())
+  .map((button) => {
+    const {x, y, width} = button.getBoundingClientRect();
+    return [x, y, width].map(Math.round);
+  })
+"""
+
+
+def are_buttons_even(page) -> bool:
+  """Whether all buttons are in one row, or below each other and as wide."""
+  lefts, tops, widths = zip(*page.evaluate(_BUTTONS), strict=True)
+  return len(set(tops)) == 1 or len(set(lefts)) == len(set(widths)) == 1
+
+
+def gap(page, above: str, below: str) -> float:
+  """Returns the pixels between two elements, CSS selectors."""
+  upper = page.locator(above).bounding_box()
+  lower = page.locator(below).bounding_box()
+  return lower["y"] - upper["y"] - upper["height"]
 
 
 def sideways(page) -> int:

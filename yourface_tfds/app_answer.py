@@ -158,13 +158,37 @@ def _crop(pixels: np.ndarray, face: predict_lib.Prediction) -> Image.Image:
 def _photo(
   pixels: np.ndarray, shown: Sequence[predict_lib.Prediction], count: int
 ) -> str:
-  marks = [
-    annotate.Mark(box=face.box, number=number if count > 1 else None)
-    for number, face in enumerate(shown, 1)
-  ]
-  address = data_uri(annotate.draw(pixels, marks))
+  picture = Image.fromarray(pixels)
+  picture.thumbnail((annotate.LONGEST, annotate.LONGEST))
   text = app_texts.both("photo", faces=count)
-  return f'<img src="{address}" alt=""><span class="unseen">{text}</span>'
+  boxes = "".join(
+    _box(face.box, number, several=count > 1)
+    for number, face in enumerate(shown)
+  )
+  return (
+    f'<img src="{data_uri(picture)}" alt=""><span class="unseen">{text}</span>'
+    f"{boxes}"
+  )
+
+
+def _box(sides: Sequence[float], number: int, *, several: bool) -> str:
+  """Returns the box of a face, in parts of the photo; its number if several."""
+  top, left, bottom, right = (100 * min(max(x, 0.0), 1.0) for x in sides)
+  place = (
+    f"left: {left:.3f}%; top: {top:.3f}%; width: {right - left:.3f}%; "
+    f"height: {bottom - top:.3f}%"
+  )
+  frame = (
+    f'<label class="box" for="face-{number}" data-face="{number}" '
+    f'style="{place}"></label>'
+  )
+  if not several:
+    return frame
+  # As in the browser's page; style.css keeps it within the photo.
+  return (
+    f'{frame}<span class="plate" aria-hidden="true" data-face="{number}" '
+    f'style="--left: {left:.3f}%; --top: {top:.3f}%">{number + 1}</span>'
+  )
 
 
 def _count(shown: int, count: int) -> str:

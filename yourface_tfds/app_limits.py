@@ -29,7 +29,7 @@ _HEADERS = [
     b"content-security-policy",
     b"default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     b"style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    b"font-src 'self'; connect-src 'self'; manifest-src 'self'; "
+    b"font-src 'self' data:; connect-src 'self'; manifest-src 'self'; "
     b"base-uri 'self'; form-action 'none'; frame-ancestors 'none'",
   ),
   (b"referrer-policy", b"no-referrer"),

@@ -33,10 +33,12 @@ from yourface_tfds import (
   app_limits,
   app_texts,
   card,
+  card_bars,
   cli,
   labels,
   model_card,
   paint,
+  web_font,
   web_site,
 )
 
@@ -70,15 +72,31 @@ def blocks(
     return desk.card(asked, _address(request))
 
   template = pathlib.Path(source, "page.html").read_text(encoding="utf-8")
+  filled = body(template, heads, settings)
+  fonts = web_font.rules_within(_words(filled, heads))
   with gr.Blocks(title="Your Face", analytics_enabled=False) as made:
     gr.HTML(
       # In the body: after Gradio's own rules.
-      f"<style>{style}</style>{body(template, heads, settings)}",
+      f"<style>{fonts}{style}</style>{filled}",
       js_on_load=pathlib.Path(source, "page.js").read_text(encoding="utf-8"),
       server_functions=[look, draw],
       apply_default_css=False,
     )
   return made
+
+
+def _words(filled: str, heads: Mapping[str, labels.Head]) -> str:
+  """Returns all Korean that the page may show, but what a model made up."""
+  return "".join(
+    (
+      filled,
+      app_texts.korean(),
+      labels.SENTENCE_KO,
+      web_site.REST["ko"],
+      *(card_bars.title(head, "ko") for head in heads),
+      *(word for head in heads.values() for word in head.korean),
+    )
+  )
 
 
 def _address(request: gr.Request) -> str:

@@ -148,6 +148,11 @@ def plain(key: str, language: str, **values: object) -> str:
   return _TEXTS[key][card.LANGUAGES.index(language)].format(**values)
 
 
+def korean() -> str:
+  """Returns all Korean texts, for those who need their letters."""
+  return "".join(text for text, _ in _TEXTS.values())
+
+
 def both(key: str, **values: object) -> str:
   """Returns a text as HTML in both languages; the page shows one of them.
 

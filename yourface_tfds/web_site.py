@@ -29,6 +29,7 @@ from yourface_tfds import (
   tflite_classifier,
   tflite_detector,
   tflite_lib,
+  web_font,
 )
 
 KINDS = ("float32", "float16", "int8")
@@ -57,6 +58,7 @@ _UTILS = "@litertjs/wasm-utils"
 # One for browsers with relaxed SIMD, one for the others. Those with threads or
 # JSPI ask for headers that a plain static server does not send.
 _ENGINES = ("litert_wasm_internal", "litert_wasm_compat_internal")
+_WITH_WORDS = ("index.html", "texts.js", "site.json")
 _NOT_SERVED = ("package.json", "package-lock.json", "node_modules")
 _LANGUAGES = card.LANGUAGES
 
@@ -111,8 +113,8 @@ def build(
       storage.copy(path, site / path.name)
     _copy_litert(pathlib.Path(node_modules), site / "litert")
     _write_drawings(site, facts)
-    _write_style(site / "style.css")
     _write_facts(site, facts)
+    _write_style(site / "style.css", _write_fonts(site))
     _write_worker(site)
   return target
 
@@ -248,12 +250,25 @@ def _write_facts(site: pathlib.Path, facts: dict[str, Any]) -> None:
   )
 
 
-def _write_style(path: pathlib.Path) -> None:
+def _write_fonts(site: pathlib.Path) -> str:
+  """Writes the letters of all words that the site has; returns the CSS."""
+  words = "".join(
+    (site / name).read_text(encoding="utf-8") for name in _WITH_WORDS
+  )
+  names = ["font/regular.woff", "font/bold.woff"]
+  (site / "font").mkdir()
+  for name, bold in zip(names, (False, True), strict=True):
+    (site / name).write_bytes(web_font.woff(words, bold=bold))
+  (site / "font/LICENSE.txt").write_text(web_font.notice(), encoding="utf-8")
+  return web_font.rules(names)
+
+
+def _write_style(path: pathlib.Path, fonts: str) -> None:
   palette = "".join(
     f"  --{name}: {color};\n" for name, color in paint.PALETTE.items()
   )
   text = path.read_text(encoding="utf-8")
-  path.write_text(f":root {{\n{palette}}}\n\n{text}", encoding="utf-8")
+  path.write_text(f":root {{\n{palette}}}\n\n{fonts}\n{text}", encoding="utf-8")
 
 
 def _write_worker(site: pathlib.Path) -> None:

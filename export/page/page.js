@@ -106,6 +106,9 @@ function choose(number) {
   $("sentence").innerHTML = sentence;
   $("other-sentence").innerHTML = other;
   $("bars").innerHTML = bars;
+  for (const mark of root.querySelectorAll("#photo [data-face]")) {
+    mark.classList.toggle("chosen", mark.dataset.face === String(number));
+  }
   showCard();
 }
 
@@ -188,6 +191,10 @@ on("another", "click", () => {
   $("file").focus();
 });
 on("faces", "change", (event) => choose(Number(event.target.value)));
+on("photo", "click", ({target}) => {
+  // The box is a label of its own.
+  if (target.matches(".plate")) $(`face-${target.dataset.face}`).click();
+});
 on("languages", "click", (event) => {
   if (!event.target.lang) return;
   event.preventDefault();

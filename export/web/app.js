@@ -3,12 +3,15 @@
 import {best, percent, rows, sentence, words} from "./answer.js";
 import {Camera} from "./camera.js";
 import {draw} from "./card.js";
+import {$, element, paint} from "./dom.js";
+import {MOST_FACES, showFaces} from "./faces.js";
 import {keepOffline} from "./offline.js";
 import {connect, MOST_BYTES, MOST_PIXELS, opened} from "./photo.js";
 import {TEXTS} from "./texts.js";
 
-const $ = (id) => document.getElementById(id);
-const state = {site: null, faces: [], chosen: 0, error: null, status: null};
+const state = {
+  site: null, faces: [], count: 0, chosen: 0, error: null, status: null,
+};
 // Which photo was asked for last: the answer for an older one is dropped.
 let asked = 0;
 
@@ -45,15 +48,6 @@ function showWords() {
   showError(state.error);
   showStatus(state.status);
   showAnswer();
-}
-
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
 }
 
 // ---- What goes on
@@ -96,7 +90,8 @@ async function take(file) {
     const faces = await ask(file);
     if (!faces.length) throw "errorNoFace";
     if (turn !== asked) return;
-    state.faces = faces;
+    state.faces = faces.slice(0, MOST_FACES);
+    state.count = faces.length;
     $("photo-image").src = source;
     source = null;
     // Before the answer is scrolled to: it stands above it.
@@ -108,7 +103,7 @@ async function take(file) {
     $("result").focus({preventScroll: true});
   } catch (error) {
     const known = typeof error === "string" && error in TEXTS.en;
-    if (turn === asked) showError(known ? error : "errorBadFile");
+    if (turn === asked) showError(known ? error : "errorFailed");
   } finally {
     if (source) URL.revokeObjectURL(source);
     if (turn === asked) showStatus(null);
@@ -132,7 +127,7 @@ function reset() {
 
 function choose(number) {
   state.chosen = number;
-  showFaces();
+  showFaces(state.faces, number, choose);
   showAnswer();
 }
 
@@ -150,7 +145,9 @@ function showAnswer() {
   $("animal-word").textContent = words(site, site.lead, now)[likeliest];
   const share = face.probabilities[site.lead][likeliest];
   $("animal-percent").textContent = percent(share);
-  $("how-many").textContent = say("faces", {n: faces.length});
+  const counted = faces.length < state.count ? "largest" : "faces";
+  const counts = {n: state.count, shown: faces.length};
+  $("how-many").textContent = say(counted, counts);
   document.querySelectorAll(".thumb-input").forEach((input, i) => {
     input.setAttribute("aria-label", say("face", {n: i + 1}));
   });
@@ -173,43 +170,6 @@ function bars(head, values, now) {
   }
   const title = state.site.words[now].heads[head];
   return element("div", {class: "head"}, element("h4", {}, title), list);
-}
-
-/** The boxes in the photo and, with several faces, the row to choose from. */
-function showFaces() {
-  const several = state.faces.length > 1;
-  $("how-many").hidden = $("faces").hidden = !several;
-  const chosen = (i) => (i === state.chosen ? " chosen" : "");
-  $("boxes").replaceChildren(...state.faces.map((face, i) => {
-    const box = element("label", {class: `box${chosen(i)}`, for: `face-${i}`});
-    const [top, left, bottom, right] = face.box;
-    const place = {left, top, width: right - left, height: bottom - top};
-    for (const [side, value] of Object.entries(place)) {
-      box.style[side] = `${100 * value}%`;
-    }
-    if (several) box.append(element("span", {}, String(i + 1)));
-    return box;
-  }));
-  // Made once a photo: the one in use keeps the keyboard's focus.
-  if ($("faces").photo === state.faces) return;
-  $("faces").photo = state.faces;
-  $("faces").replaceChildren(...state.faces.flatMap((face, i) => {
-    const id = `face-${i}`;
-    const input = element(
-      "input", {type: "radio", name: "face", id, class: "thumb-input"});
-    input.checked = i === state.chosen;
-    input.addEventListener("change", () => choose(i));
-    const canvas = element("canvas", {"aria-hidden": "true"});
-    paint(canvas, face.crop);
-    const label = element("label", {class: "thumb", for: id});
-    label.append(canvas, element("span", {}, String(i + 1)));
-    return [input, label];
-  }));
-}
-
-function paint(canvas, image) {
-  [canvas.width, canvas.height] = [image.width, image.height];
-  canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
 async function download() {

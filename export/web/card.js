@@ -1,7 +1,7 @@
 // The picture to keep, 1080 x 1350: card.py of the Python project on a canvas.
 //
-// Its letters are those of the system's fonts: one that has Korean is on every
-// phone, and as a file would be as large as the model.
+// Its letters are those of the system's fonts; Korean ones, where the system
+// has none, those of the site's own font.
 
 import {best, percent, rows, sentence, words} from "./answer.js";
 
@@ -11,13 +11,16 @@ const PANEL_END = 660;
 const LEADING = 1.34;
 const FONTS =
   '"Apple SD Gothic Neo", "Noto Sans KR", "Noto Sans CJK KR", ' +
-  '"Malgun Gothic", NanumGothic, system-ui, sans-serif';
+  '"Malgun Gothic", NanumGothic, "Your Face", system-ui, sans-serif';
 
 /** Draws the card of one face of `Engine.look`: a canvas. */
 export async function draw(site, face, language) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [WIDTH, HEIGHT];
   const pen = canvas.getContext("2d");
+  // A canvas does not wait for a font. Any Korean letter asks for the file.
+  await Promise.all(
+    [true, false].map((bold) => document.fonts.load(font(20, bold), "가")));
   pen.textBaseline = "middle";
   pen.imageSmoothingQuality = "high";
   const color = site.palette;

@@ -28,7 +28,8 @@ export class Engine {
    *
    * Returns [{box, score, crop, probabilities}]: box is y_min x_min y_max x_max
    * in 0..1 of the upright photo; crop an ImageData; probabilities by head.
-   * Rejects where the browser cannot decode the file.
+   * Rejects with an error named Unreadable where the browser cannot decode the
+   * file.
    */
   async look(file) {
     // Training saw the numbers in the file, whatever profile came with them.
@@ -37,7 +38,10 @@ export class Engine {
       colorSpaceConversion: "none",
       premultiplyAlpha: "default",
     };
-    const photo = new Photo(await createImageBitmap(file, options));
+    const decoded = createImageBitmap(file, options);
+    const photo = new Photo(await decoded.catch(() => {
+      throw Object.assign(new Error(), {name: "Unreadable"});
+    }));
     try {
       const start = await file.slice(0, 2).arrayBuffer();
       const [first, second] = new Uint8Array(start);

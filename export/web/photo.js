@@ -12,19 +12,32 @@ export async function opened(file) {
   // Reads the head of the file: nothing is decoded before its size is known.
   const loaded = new Promise((resolve, reject) => {
     image.onload = resolve;
-    image.onerror = () => reject("errorBadFile");
+    image.onerror = reject;
   });
   try {
     image.src = source;
-    await loaded;
+    await loaded.catch(async () => { throw await unreadable(file); });
     const pixels = image.naturalWidth * image.naturalHeight;
-    if (!pixels) throw "errorBadFile";
+    if (!pixels) throw await unreadable(file);
     if (pixels > MOST_PIXELS) throw "errorTooLarge";
     return source;
   } catch (error) {
     URL.revokeObjectURL(source);
     throw error;
   }
+}
+
+// First bytes of JPEG, PNG, GIF and WebP (after its length) files.
+const KINDS = [
+  [0, "\xff\xd8\xff"], [0, "\x89PNG"], [0, "GIF8"], [8, "WEBP"],
+];
+
+/** Which text fits a file that the browser cannot decode. */
+async function unreadable(file) {
+  const head = new Uint8Array(await file.slice(0, 12).arrayBuffer());
+  const text = String.fromCharCode(...head);
+  const known = KINDS.some(([at, mark]) => text.startsWith(mark, at));
+  return known ? "errorDamaged" : "errorBadFile";
 }
 
 /** Starts the worker: resolves to a function from a file to its faces. */
@@ -38,20 +51,26 @@ export function connect(site) {
   const waiting = new Map();
   let count = 0;
   const ask = (file) => new Promise((resolve, reject) => {
-    waiting.set(++count, {resolve, reject});
+    waiting.set(++count, {file, resolve, reject});
     worker.postMessage({id: count, file});
   });
   return new Promise((resolve, reject) => {
-    worker.onerror = () => reject("errorEngine");
-    worker.onmessage = ({data}) => {
+    worker.onerror = () => {
+      reject("errorEngine");
+      // Once it has started that says nothing: who waits is told.
+      waiting.forEach((one) => one.reject("errorFailed"));
+      waiting.clear();
+    };
+    worker.onmessage = async ({data}) => {
       if (data.listening) worker.postMessage({site});
-      else if (data.failed) reject("errorEngine");
       else if (data.ready) resolve(ask);
+      else if (!data.id) reject("errorEngine");
       else {
-        const {resolve, reject} = waiting.get(data.id);
+        const one = waiting.get(data.id);
         waiting.delete(data.id);
-        if (data.faces) resolve(data.faces);
-        else reject("errorBadFile");
+        if (data.faces) one?.resolve(data.faces);
+        else if (data.failed) one?.reject("errorFailed");
+        else one?.reject(await unreadable(one.file));
       }
     };
   });

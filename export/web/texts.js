@@ -19,6 +19,7 @@ export const TEXTS = {
     looking: "얼굴을 찾는 중이에요…",
     photo: "고른 사진",
     faces: "얼굴이 {n}개 있어요. 볼 얼굴을 고르세요.",
+    largest: "얼굴이 {n}개 있어요. 그중 큰 {shown}개에서 볼 얼굴을 고르세요.",
     face: "얼굴 {n}",
     crop: "모델이 본 얼굴",
     bars: "얼마나 확실할까요?",
@@ -33,6 +34,10 @@ export const TEXTS = {
       "사진으로 다시 해 보세요.",
     errorBadFile: "이 파일은 사진으로 열 수 없어요. JPEG, PNG 또는 WebP " +
       "사진을 골라 주세요. HEIC 사진은 JPEG로 바꾸면 돼요.",
+    errorDamaged: "사진 파일이 깨졌거나 끝까지 내려받지 못했어요. 원본을 다시 " +
+      "골라 주세요.",
+    errorFailed: "이 사진을 보다가 오류가 났어요. 페이지를 새로 고치거나 다른 " +
+      "사진으로 해 보세요.",
     errorTooLarge: "사진이 너무 커요. {most}백만 화소, {bytes}MB 이하로 줄여서 " +
       "다시 골라 주세요.",
     errorCamera: "카메라를 쓸 수 없어요. 브라우저에서 카메라를 허용하거나 " +
@@ -57,6 +62,7 @@ export const TEXTS = {
     looking: "Looking for faces…",
     photo: "The photo you chose",
     faces: "There are {n} faces. Choose the one to look at.",
+    largest: "There are {n} faces. Choose one of the {shown} largest.",
     face: "Face {n}",
     crop: "The face as the model saw it",
     bars: "How sure is it?",
@@ -71,6 +77,10 @@ export const TEXTS = {
       "the camera, bright and large.",
     errorBadFile: "This file cannot be opened as a photo. Choose a JPEG, PNG " +
       "or WebP; save a HEIC photo as JPEG first.",
+    errorDamaged: "This photo is damaged or was not downloaded to the end. " +
+      "Choose the original file.",
+    errorFailed: "Something went wrong with this photo. Reload the page, or " +
+      "try another one.",
     errorTooLarge: "This photo is too large. Shrink it to {most} megapixels " +
       "and {bytes} MB at most, and choose it again.",
     errorCamera: "The camera cannot be used. Allow it in the browser, or " +

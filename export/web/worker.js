@@ -1,8 +1,8 @@
 // Does the heavy work beside the page: it never stands still meanwhile.
 //
 // A classic worker, as LiteRT loads its wasm glue by importScripts. In:
-// {site} once, then {id, file}. Out: {ready} or {failed}, then {id, faces} or
-// {id, unreadable}.
+// {site} once, then {id, file}. Out: {ready} or {failed}, then {id, faces},
+// {id, unreadable}, which the file is to blame for, or {id, failed}.
 
 let engine;
 
@@ -20,7 +20,8 @@ self.addEventListener("message", async ({data}) => {
   try {
     self.postMessage({id: data.id, faces: await engine.look(data.file)});
   } catch (error) {
-    self.postMessage({id: data.id, unreadable: String(error)});
+    const unreadable = error?.name === "Unreadable";
+    self.postMessage({id: data.id, unreadable, failed: !unreadable});
   }
 });
 
