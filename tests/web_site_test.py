@@ -613,10 +613,13 @@ def test_korean_needs_no_font_of_the_system(server, said, two):
       # The word, in Korean alone. The system's font says where its middle is.
       word = got[470:545, 700:1000]
       assert np.ptp(word) > 100
-      assert 10 > min(
-        np.abs(word - expected[470 + y : 545 + y, 700 + x : 1000 + x]).mean()
-        for y in range(-12, 13)
-        for x in range(-2, 3)
+      assert (
+        min(
+          np.abs(word - expected[470 + y : 545 + y, 700 + x : 1000 + x]).mean()
+          for y in range(-12, 13)
+          for x in range(-2, 3)
+        )
+        < 10
       )
       assert browser.kinds_of_letters(page, "강아지상", "body") == 4
       # What no text has is drawn by the system, which cannot.
