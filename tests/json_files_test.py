@@ -34,7 +34,9 @@ def test_one_line_that_names_the_file(tmp_path, content):
 
 
 def test_a_folder_is_no_file(tmp_path):
-  with pytest.raises(cli.UserError, match=r"is damaged \(\[Errno 21\] Is a dir"):
+  with pytest.raises(
+    cli.UserError, match=r"is damaged \(\[Errno 21\] Is a dir"
+  ):
     json_files.read(tmp_path, "copy it again")
 
 

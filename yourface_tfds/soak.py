@@ -4,11 +4,16 @@
   print(soak.table(result))
 
 Memory is that of a process and its children, without the page cache: what the
-system cannot take back. A process that goes above the cap is killed.
+system cannot take back; MB are millions of bytes. A process that goes above the
+cap is killed, and so are its children.
 """
 
+import contextlib
+import html
 import itertools
+import os
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -21,9 +26,14 @@ from yourface_tfds.peers import memory
 
 NAME = "soak.json"
 PICTURE_NAME = "soak.html"
+STAGES = ("build", "train")
+
+_NOTHING = {"seconds": 0.0, "peak_mb": 0.0}
 
 _SECONDS = 1.0
 """Between two looks."""
+_ENDS_WITHIN = 60
+"""Seconds after Ctrl-C, in which a training saves its step."""
 
 
 def run(
@@ -51,38 +61,56 @@ def run(
     also epoch_peaks_mb.
 
   Raises:
-    UserError: a command failed, or held more than the cap.
+    UserError: a command failed, or held more than the cap. What was measured
+      until then is written, with the error as `failed`.
   """
   folder = storage.only_local(output_dir, "--output_dir")
-  runs = []
-  for number, manual_dir in enumerate(manual_dirs):
-    place = folder / str(number)
-    built = [
-      *("tfds", "build", "builders/your_face", f"--manual_dir={manual_dir}"),
-      *(f"--data_dir={place / 'D'}", "--config=jpeg"),
-    ]
-    trained = [
-      *("training.train", f"--data_dir={place / 'D'}"),
-      *(f"--workdir={place / 'W'}", f"--epochs={epochs}", *flags),
-    ]
-    runs.append(
-      {
+  result: dict[str, Any] = {"cap_mb": cap_mb, "runs": []}
+  try:
+    for number, manual_dir in enumerate(manual_dirs):
+      place = folder / str(number)
+      built = [
+        *("tfds", "build", "builders/your_face", f"--manual_dir={manual_dir}"),
+        *(f"--data_dir={place / 'D'}", "--config=jpeg"),
+      ]
+      trained = [
+        *("training.train", f"--data_dir={place / 'D'}"),
+        *(f"--workdir={place / 'W'}", f"--epochs={epochs}", *flags),
+      ]
+      found = len(photos.scan(f"{manual_dir}/photos"))
+      one = {
         "manual_dir": manual_dir,
-        "photos": len(photos.scan(f"{manual_dir}/photos")),
-        "build": _watched(built, cap_mb, out),
-        "train": _watched(trained, cap_mb, out),
+        "photos": found,
+        "build": {},
+        "train": {},
       }
-    )
-  result = {"cap_mb": cap_mb, "runs": runs}
-  storage.write_text(folder / NAME, cli.dump_json(result) + "\n")
-  storage.write_text(folder / PICTURE_NAME, picture(result))
+      result["runs"].append(one)
+      _measure(built, cap_mb, out, one["build"])
+      _measure(trained, cap_mb, out, one["train"])
+  except (cli.UserError, KeyboardInterrupt) as error:
+    result["failed"] = cli.one_line(error)
+    raise
+  finally:
+    if result["runs"]:
+      storage.write_text(folder / NAME, cli.dump_json(result) + "\n")
+      storage.write_text(folder / PICTURE_NAME, picture(result))
   return result
 
 
-def _watched(
-  command: Sequence[str], cap_mb: float, out: TextIO
-) -> dict[str, Any]:
-  """Runs a command and looks at its memory each second."""
+def _measure(
+  command: Sequence[str], cap_mb: float, out: TextIO, told: dict[str, Any]
+) -> None:
+  """Runs a command and looks at its memory each second.
+
+  Args:
+    command: module and flags.
+    cap_mb: above which it is killed, with all that it started.
+    out: for what it says.
+    told: gets what was measured, however it ends.
+
+  Raises:
+    UserError: it failed, or held more than the cap.
+  """
   tfds = ("-m", "tensorflow_datasets.scripts.cli.main")
   module = tfds if command[0] == "tfds" else ("-m", command[0])
   print(f"\n$ {shlex.join(command)}", file=out, flush=True)
@@ -92,6 +120,7 @@ def _watched(
     stdout=subprocess.PIPE,
     stderr=out,
     text=True,
+    start_new_session=True,  # So that what it starts can be killed with it.
   ) as process:
     watch = _Watch(process, cap_mb)
     ends = []
@@ -101,9 +130,21 @@ def _watched(
           ends.append(time.monotonic() - start)
         print(line, end="", file=out, flush=True)
       code = process.wait()
+    except KeyboardInterrupt:
+      # The terminal's Ctrl-C does not reach a session of its own.
+      _send(process, signal.SIGINT)
+      with contextlib.suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=_ENDS_WITHIN)
+      raise
     finally:
-      process.kill()
+      _send(process, signal.SIGKILL)
       watch.end()
+      seconds = time.monotonic() - start
+      told["seconds"] = round(seconds, 1)
+      told["peak_mb"] = max(watch.mb)
+      told["mb"] = watch.mb
+      if ends:
+        told["epoch_peaks_mb"] = _peaks(watch.mb, ends, seconds)
   if watch.is_above:
     raise cli.UserError(
       f"{command[0]}: held {watch.mb[-1]:,.0f} MB, allowed: {cap_mb:,.0f} "
@@ -113,15 +154,12 @@ def _watched(
     raise cli.UserError(
       f"the command above ended with exit code {code}; mend what it says"
     )
-  seconds = time.monotonic() - start
-  told = {
-    "seconds": round(seconds, 1),
-    "peak_mb": max(watch.mb),
-    "mb": watch.mb,
-  }
-  if ends:
-    told["epoch_peaks_mb"] = _peaks(watch.mb, ends, seconds)
-  return told
+
+
+def _send(process: subprocess.Popen[str], number: signal.Signals) -> None:
+  """Sends a signal to a process and all that it started, if there are any."""
+  with contextlib.suppress(ProcessLookupError):
+    os.killpg(process.pid, number)
 
 
 class _Watch:
@@ -143,7 +181,7 @@ class _Watch:
         self.mb.append(round(held, 1))
       if held > self._cap_mb:
         self.is_above = True
-        self._process.kill()
+        _send(self._process, signal.SIGKILL)
         return
 
   def end(self) -> None:
@@ -175,16 +213,17 @@ def table(result: Mapping[str, Any]) -> str:
     f"{'photos':>9} {'build':>8} {'MB':>7} {'training':>9} {'MB':>7}  of epochs"
   ]
   for one in result["runs"]:
-    build, train = one["build"], one["train"]
-    peaks = " ".join(f"{mb:,.0f}" for mb in train["epoch_peaks_mb"])
+    build, train = ({**_NOTHING, **one[stage]} for stage in STAGES)
+    peaks = " ".join(f"{mb:,.0f}" for mb in train.get("epoch_peaks_mb", ()))
     lines.append(
       f"{one['photos']:>9,} {build['seconds']:>6,.0f} s "
       f"{build['peak_mb']:>7,.0f} {train['seconds']:>7,.0f} s "
-      f"{train['peak_mb']:>7,.0f}  {peaks}"
+      f"{train['peak_mb']:>7,.0f}  {peaks}".rstrip()
     )
   first, last = result["runs"][0], result["runs"][-1]
-  if last["photos"] > first["photos"]:
-    for stage in ("build", "train"):
+  is_whole = "failed" not in result
+  if last["photos"] > first["photos"] and is_whole:
+    for stage in STAGES:
       before, after = first[stage]["peak_mb"], last[stage]["peak_mb"]
       each = (after - before) * 1e6 / (last["photos"] - first["photos"])
       lines.append(
@@ -192,21 +231,26 @@ def table(result: Mapping[str, Any]) -> str:
         f"{last['photos'] / first['photos']:.1f} times the photos, "
         f"{each:,.0f} bytes each"
       )
+  if not is_whole:
+    lines.append(f"failed: {result['failed']}")
   return "\n".join(lines)
 
 
 def picture(result: Mapping[str, Any]) -> str:
   """Returns the memory of each second as a page of two plots."""
   parts = []
-  for stage, name in (("build", "tfds build"), ("train", "training.train")):
+  for stage, name in zip(STAGES, ("tfds build", "training.train"), strict=True):
     series = [
       report_plots.Line(
         name=f"{one['photos']:,} photos",
         points=[(i, mb / 1000) for i, mb in enumerate(one[stage]["mb"])],
       )
       for one in result["runs"]
+      if one[stage]
     ]
-    longest = max(len(one[stage]["mb"]) for one in result["runs"])
+    if not series:  # It was not come to.
+      continue
+    longest = max(len(line.points) for line in series)
     axes = report_plots.Axes(
       x_name="seconds",
       y_name="GB of anonymous memory",
@@ -221,5 +265,5 @@ def picture(result: Mapping[str, Any]) -> str:
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
     f"<title>Memory, second by second</title><style>{style}</style></head>"
     f"<body><h1>Memory, second by second</h1>{''.join(parts)}"
-    f'<pre class="wide">{table(result)}</pre></body></html>\n'
+    f'<pre class="wide">{html.escape(table(result))}</pre></body></html>\n'
   )

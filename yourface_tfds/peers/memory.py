@@ -16,7 +16,9 @@ _CHILDREN_EVERY = 10  # Looks; a walk over all threads costs more than a look.
 
 
 def held_mb(process: str = "self") -> float:
-  """Returns MB of anonymous and shared memory, of children too.
+  """Returns MB, millions of bytes, of anonymous and shared memory.
+
+  Of children too.
 
   Files in the page cache do not count: the system takes them back when it
   needs to.
@@ -40,7 +42,7 @@ def _sum(process: str, file: str, fields: tuple[str, ...]) -> float:
   except OSError:  # It has ended since.
     return 0
   return sum(
-    int(line.split()[1]) / 1000
+    int(line.split()[1]) * 1024 / 1e6  # The kernel's kB are 1,024 bytes.
     for line in text.splitlines()
     if line.partition(":")[0] in fields
   )
