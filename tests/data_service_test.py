@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import drawn
+from tests import damage, drawn
 from yourface_tfds import built_dataset, cli, data_service, input_pipeline
 
 _CONFIG = "jpeg-image_size_32"
@@ -269,6 +269,29 @@ def test_training_gives_the_same_weights(tiny_data_dir, tmp_path):
   assert states[0].files == states[1].files
   for name in states[0].files:
     np.testing.assert_array_equal(states[0][name], states[1][name], name)
+
+
+@pytest.mark.slow
+def test_a_damaged_shard(tiny_data_dir, tmp_path):
+  copy = damage.Copy(tiny_data_dir, tmp_path / "D", "jpeg")
+  shard = copy.shards[1]
+  content = bytearray(copy.kept[shard])
+  offset, length = damage.places(bytes(content))[4]
+  content[offset + length // 2] ^= 4
+  copy.damage(shard, bytes(content), is_rot=True)
+  with _cluster() as cluster:
+    done = _train(
+      copy.data_dir, tmp_path / "W", f"--data_service={cluster.address}"
+    )
+  assert done.returncode == 1, done.stderr
+  assert "Traceback" not in done.stderr
+  # The workers know no file; who reads their answer finds out.
+  assert done.stderr.strip().splitlines()[-1] == (
+    f"error: {shard}: record 4 at byte {offset}: its checksum differs; the "
+    "file was changed or damaged after it was written, build it again or copy "
+    "it again"
+  )
+  assert not (tmp_path / "W" / "train.json").exists()
 
 
 def test_nobody_is_there(tiny_data_dir, tmp_path):

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests import drawn
-from yourface_tfds import cli, train_state
+from yourface_tfds import best_weights, cli, train_state
 
 _CONFIG = "--config=jpeg-image_size_32"
 _STEPS = 60
@@ -167,6 +167,72 @@ def test_a_full_disk_leaves_the_last_state(tiny_data_dir, whole, tmp_path):
   assert not list(tmp_path.glob(".incomplete*"))
   _finish(tiny_data_dir, tmp_path)
   _check_equal(whole, tmp_path)
+
+
+_FULL_AT = """
+import importlib, resource, sys
+from training import train
+from yourface_tfds import cli
+name, function, calls, size = sys.argv[1:5]
+module = importlib.import_module(f"yourface_tfds.{name}")
+whole, seen = getattr(module, function), 0
+def small(*arguments):
+  global seen
+  seen += 1
+  if seen == int(calls):
+    resource.setrlimit(
+      resource.RLIMIT_FSIZE, (int(size), resource.RLIM_INFINITY))
+  return whole(*arguments)
+setattr(module, function, small)
+sys.argv = ["train", *sys.argv[5:]]
+cli.run(train.main)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("where", "file"),
+  [
+    # The first epoch's weights, and better ones.
+    (("best_weights", "save", 1, 1 << 14), "best.weights.h5"),
+    (("best_weights", "save", 2, 1 << 14), "best.weights.h5"),
+    (("best_weights", "_write_digests", 3, 16), "best.weights.json"),
+    (("calibrated", "write", 1, 64), "temperatures.json"),
+  ],
+  ids=["first_weights", "weights", "digests", "temperatures"],
+)
+def test_a_full_disk_at_each_file(tiny_data_dir, whole, tmp_path, where, file):
+  command = _command(tiny_data_dir, tmp_path)
+  process = subprocess.run(
+    [sys.executable, "-c", _FULL_AT, *map(str, where), *command[3:]],
+    cwd=drawn.ROOT,
+    env=drawn.environment(),
+    capture_output=True,
+    text=True,
+    timeout=240,
+  )
+  assert process.returncode == 1, process.stderr[-3000:]
+  assert "Traceback" not in process.stderr
+  last = process.stderr.strip().splitlines()[-1]
+  assert last.startswith("error: ")
+  assert f"File too large: '{tmp_path}/" in last
+  assert f"{file}'" in last
+  assert not list(tmp_path.glob(".incomplete*"))
+  is_there = where[:3] not in (
+    ("best_weights", "save", 1),
+    ("calibrated", "write", 1),
+  )
+  assert (tmp_path / file).exists() == is_there
+  if (tmp_path / best_weights.NAME).exists():
+    best_weights.check(tmp_path)  # The weights before are still good.
+  _finish(tiny_data_dir, tmp_path)
+  _check_equal(whole, tmp_path)
+  best_weights.check(tmp_path)
+  heads = [
+    json.loads((w / "temperatures.json").read_text())["heads"]
+    for w in (whole, tmp_path)
+  ]
+  assert heads[0] == heads[1]
 
 
 @pytest.mark.slow

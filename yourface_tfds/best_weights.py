@@ -11,6 +11,7 @@ a pair that fits.
 
 import hashlib
 import os
+import pathlib
 
 import keras
 from absl import logging
@@ -23,6 +24,7 @@ DIGESTS_NAME = "best.weights.json"
 _MEND = "copy it again, or train again in another --workdir"
 _LOOKS = 3  # Training may replace the weights between two looks.
 _PIECE = 1 << 20
+_HEADER = 4096  # Bytes of HDF5's own that a variable may need.
 
 
 def save(folder: storage.Anywhere, model: keras.Model) -> None:
@@ -32,6 +34,7 @@ def save(folder: storage.Anywhere, model: keras.Model) -> None:
     OSError: no room; the weights before are still there.
   """
   with storage.replaced_file(storage.path(folder) / NAME) as temporary:
+    _check_room(temporary, model)
     model.save_weights(temporary)
     with temporary.open("rb") as file:
       # After a power cut the name must not lead to an empty file.
@@ -88,6 +91,24 @@ def check(folder: storage.Anywhere) -> None:
 def digest(folder: storage.Anywhere) -> str:
   """Returns the SHA-256 of the weights that are there."""
   return _sha256(storage.path(folder) / NAME)
+
+
+def _check_room(path: pathlib.Path, model: keras.Model) -> None:
+  """Takes the room of a model's weights and gives it back.
+
+  HDF5 that runs out of disk ends the process: a segmentation fault when it
+  closes what it could not write (h5py 3.14).
+
+  Raises:
+    OSError: there is none.
+  """
+  weights = model.get_weights()
+  size = sum(one.nbytes for one in weights) + _HEADER * (1 + len(weights))
+  with path.open("wb") as file:
+    try:
+      os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+      raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _still_good(folder: storage.Anywhere) -> list[str]:

@@ -188,9 +188,18 @@ def replaced_file(place: Anywhere) -> Iterator[pathlib.Path]:
 
 
 def write_text(place: Anywhere, text: str) -> None:
-  """Writes a UTF-8 text file, whole or not at all."""
+  """Writes a UTF-8 text file, whole or not at all.
+
+  Raises:
+    OSError: it names the file, on a full disk too.
+  """
   with replaced_file(place) as temporary:
-    temporary.write_text(text, encoding="utf-8")
+    try:
+      temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+      if error.filename is None and error.errno:
+        raise OSError(error.errno, error.strerror, os.fspath(place)) from error
+      raise
 
 
 @contextlib.contextmanager
