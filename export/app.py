@@ -4,6 +4,7 @@ python -m export.app --model=E/saved_model
 """
 
 import pathlib
+import signal
 import sys
 import types
 
@@ -61,10 +62,15 @@ _LANGUAGE = flags.DEFINE_enum(
 
 _HERE = pathlib.Path(__file__).parent
 
+_TERMINATED = 128 + signal.SIGTERM
+"""The exit code of programs that the signal ends."""
+
 
 def main(argv: list[str]) -> None:
   """Serves the page until Ctrl-C."""
   cli.no_arguments(argv)
+  # Python's own way with SIGTERM leaves the folders of the program behind.
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
   host, wanted = _HOST.value, _PORT.value
   settings = app_desk.Settings(
     language=_LANGUAGE.value,

@@ -9,6 +9,7 @@ a photo's choice to its answer.
 
 import functools
 import http.server
+import os
 import pathlib
 import shutil
 import statistics
@@ -24,7 +25,7 @@ from yourface_tfds import cli
 
 # isort: split
 # After cli, which keeps TensorFlow's greeting out of the way.
-from yourface_tfds import labels, predict_lib, storage
+from yourface_tfds import predict_lib, storage
 
 _SITE = flags.DEFINE_string(
   "site", None, "What export.build_web wrote.", required=True
@@ -55,7 +56,9 @@ def _with_a_face(
       yield path, prediction.best("en")
 
 
-def _said_by_page(page: Any, path: pathlib.Path) -> dict[str, str]:
+def _said_by_page(
+  page: Any, path: pathlib.Path, heads: list[str]
+) -> dict[str, str]:
   """Returns the page's class of each head; none where it shows an error."""
   # What is shown of the photo before is hidden at once. One that comes before
   # the page is ready is waited for.
@@ -64,7 +67,7 @@ def _said_by_page(page: Any, path: pathlib.Path) -> dict[str, str]:
   if page.is_visible("#error"):
     return {}
   words = page.locator("#bars .first .word").all_inner_texts()
-  return dict(zip(labels.HEADS, words, strict=True))
+  return dict(zip(heads, words, strict=True))
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -73,15 +76,24 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def _compare(url: str, chromium: str) -> dict[str, Any]:
-  from playwright import sync_api
-
+  try:
+    from playwright import sync_api
+  except ImportError as error:
+    raise cli.UserError(
+      f"comparing needs Playwright, which cannot be imported "
+      f"({cli.one_line(error)}); install it with: pip install -c "
+      "constraints.txt playwright"
+    ) from error
   files = storage.only_local(_PHOTOS_DIR.value, "--photos_dir").rglob("*")
   paths = sorted(path for path in files if path.is_file())
-  photos = _with_a_face(predict_lib.load(_MODEL.value), paths)
-  same, times = dict.fromkeys(labels.HEADS, 0), []
+  model = predict_lib.load(_MODEL.value)
+  photos = _with_a_face(model, paths)
+  same, times = dict.fromkeys(model.heads, 0), []
   with sync_api.sync_playwright() as playwright:
     browser = playwright.chromium.launch(
-      executable_path=chromium, args=["--no-sandbox"]
+      executable_path=chromium,
+      # Chromium's sandbox refuses root.
+      chromium_sandbox=os.geteuid() != 0,
     )
     page = browser.new_page()
     page.goto(f"{url}#en")
@@ -90,7 +102,7 @@ def _compare(url: str, chromium: str) -> dict[str, Any]:
       if path is None:
         break
       start = time.perf_counter()
-      said = _said_by_page(page, path)
+      said = _said_by_page(page, path, [*model.heads])
       times.append(1000 * (time.perf_counter() - start))
       for head, word in expected.items():
         same[head] += said.get(head) == word

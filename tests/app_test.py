@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 import urllib.error
 import urllib.request
 
@@ -131,6 +132,45 @@ def test_the_gate_lets_through_what_the_page_needs(
 
 def test_the_gate_closes_other_connections():
   assert ask_gate("GET", "/", kind="websocket") == ("websocket.close", [])
+
+
+def test_one_client_s_slow_bodies_leave_room_for_others():
+  inside, most = [], {}
+
+  async def app(scope, receive, send):
+    pass
+
+  async def run():
+    gate = app_limits.Gate(app, max_body=10)
+    go_on = asyncio.Event()
+
+    def asked(client):
+      async def receive():
+        inside.append(client)
+        now = inside.count(client)
+        most[client] = max(most.get(client, 0), now)
+        await go_on.wait()
+        inside.remove(client)
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+      scope = {"type": "http", "method": "POST", "path": _ASK}
+      scope |= {"headers": [_JSON], "client": (client, 1)}
+      return asyncio.create_task(gate(scope, receive, None))
+
+    slow = [asked("slow") for _ in range(6)]
+    await asyncio.sleep(0)
+    others = [asked("other")]
+    for _ in range(10):
+      await asyncio.sleep(0)
+    waiting = sorted(inside)
+    go_on.set()
+    await asyncio.gather(*slow, *others)
+    return waiting, gate._clients
+
+  waiting, remembered = asyncio.run(run())
+  assert waiting == ["other", "slow", "slow"]
+  assert most == {"slow": app_limits.BODIES_A_CLIENT, "other": 1}
+  assert remembered == {}
 
 
 # ---- The place
@@ -256,6 +296,20 @@ def test_the_desk_bears_any_question_for_a_card(more):
   assert "error" in desk().card(sent(**more), "")
 
 
+@pytest.mark.parametrize("number", [-1, 1])
+def test_a_face_that_is_not_there_has_no_card(number, monkeypatch):
+  model = types.SimpleNamespace(all_faces=lambda content: ["a face"])
+  monkeypatch.setattr(
+    predict_lib, "draw_card", lambda *_: Image.new("RGB", (4, 5))
+  )
+  answers = app_answer.Answers(model)  # type: ignore
+  assert answers.card(b"", 0, "ko")
+  with pytest.raises(IndexError, match=f"Got face {number}, allowed: 0 to 0."):
+    answers.card(b"", number, "ko")
+  told = app_desk.Desk(answers, app_desk.Settings())
+  assert "error" in told.card(sent(face=number, language="ko"), "")
+
+
 @pytest.mark.parametrize(
   ("status", "words"),
   [
@@ -331,8 +385,8 @@ class Page:
       raise AssertionError(f"{line!r}, {self.process.communicate()}")
     self.url, self.port, self.note = found.groups()
 
-  def end(self):
-    self.process.send_signal(signal.SIGINT)
+  def end(self, number=signal.SIGINT):
+    self.process.send_signal(number)
     return *self.process.communicate(timeout=30), self.process.returncode
 
 
@@ -602,6 +656,9 @@ def test_limits_of_the_command_and_a_tflite_file(chromium, export, tmp_path):
     page.click("#another")
     upload(page, ONE)
     assert re.search(r"again in [1-5]?\d s\.|again in 60 s\.", error_of(page))
+    _, _, code = narrow.end(signal.SIGTERM)
+    assert code == 143
+  assert files_below(tmp_path) == []
 
 
 def test_korean_is_drawn_with_letters_of_its_own(page):
@@ -753,9 +810,11 @@ def test_a_photo_is_pasted_or_dropped(page, said, kind):
   assert page.inner_text("#sentence") == said(ONE)[0].sentence_ko
 
 
-def fetch(server, path, content=None, kind="application/json"):
+def fetch(server, path, content=None, kind="application/json", **headers):
   request = urllib.request.Request(server.url + path, data=content)
   request.add_header("Content-Type", kind)
+  for name, value in headers.items():
+    request.add_header(name.replace("_", "-"), value)
   try:
     with urllib.request.urlopen(request, timeout=30) as answer:
       return answer.status, answer.read()
@@ -785,19 +844,34 @@ def test_strangers_find_no_other_way_in(server):
   assert files_below(server.temporary) == []
 
 
-def test_a_question_without_a_browser_is_answered_in_memory(server):
+def look(server, photo, **headers):
+  """Returns what the page's script would get, without a browser."""
   status, html = fetch(server, "/")
   found = re.search(r'"id":(\d+),"type":"html"', html.decode())
   assert status == 200 and found
   body = {
-    "data": {"photo": base64.b64encode(ONE).decode()},
+    "data": {"photo": base64.b64encode(photo).decode()},
     "component_id": int(found[1]),
     "fn_name": "look",
     "session_hash": "x",
   }
-  status, answer = fetch(server, _ASK, json.dumps(body).encode())
+  status, answer = fetch(server, _ASK, json.dumps(body).encode(), **headers)
   assert status == 200
-  assert len(json.loads(answer)["faces"]) == 1
+  return json.loads(answer)
+
+
+def test_no_header_makes_a_new_client(export, tmp_path):
+  with started(
+    export / "saved_model", tmp_path, "--port=0", "--photos_per_minute=1"
+  ) as page:
+    assert len(look(page, ONE)["faces"]) == 1
+    for number in (1, 2):
+      asked = look(page, ONE, X_Forwarded_For=f"192.0.2.{number}")
+      assert "again in" in asked["error"]
+
+
+def test_a_question_without_a_browser_is_answered_in_memory(server):
+  assert len(look(server, ONE)["faces"]) == 1
   assert files_below(server.temporary) == []
 
 

@@ -21,8 +21,10 @@ from PIL import Image
 from tests import small_export
 from yourface_tfds import (
   annotate,
+  app_answer,
   card,
   cli,
+  export_lib,
   labels,
   photos,
   predict_inputs,
@@ -32,6 +34,7 @@ from yourface_tfds import (
   predict_pictures,
   predict_words,
   tflite_lib,
+  train_settings,
 )
 
 SENTENCES = ("sentence_ko", "sentence_en")
@@ -574,6 +577,40 @@ def test_the_face_on_a_card_is_sharp_and_upright(saved_model, drawn):
   (main,) = saved_model.predict([photo])
   predict_lib.draw_card(predict_lib.decode(photo), main, "en")
   assert distance(drawn[1][0]) > 2 * distance(upright)
+
+
+@pytest.fixture(scope="module")
+def wide_models(tmp_path_factory):
+  """A SavedModel and a .tflite file that look at more than the face."""
+  folder = tmp_path_factory.mktemp("wide")
+  settings = train_settings.TrainSettings(
+    image_size=small_export.SIZE, margin=2.4
+  )
+  model = small_export.model()
+  export_lib.save_saved_model(model, settings, folder / "saved_model")
+  size = small_export.SIZE
+  content = tflite_lib.convert(
+    model, "float32", size, np.zeros([1, size, size, 3], np.uint8)
+  )
+  words = {"labels.json": export_lib.labels_json(settings)}
+  (folder / "wide.tflite").write_bytes(tflite_lib.attach(content, words))
+  return [
+    predict_lib.load(folder / name) for name in ("saved_model", "wide.tflite")
+  ]
+
+
+def test_what_is_shown_is_what_the_model_sees(wide_models):
+  photo = small_export.jpeg(small_export.drawing(0))
+  pixels = predict_lib.decode(photo)
+  for model in wide_models:
+    seen = model._runtime.every(photo)["crop"][0]
+    (face,) = model.all_faces(photo)
+    for shown in (
+      Image.fromarray(predict_lib.cut_face(pixels, face, 640)),
+      app_answer._crop(pixels, face),
+    ):
+      small = shown.resize(seen.shape[:2], Image.Resampling.BOX)
+      assert np.abs(np.asarray(small, np.float32) - seen).mean() < 4
 
 
 def test_pictures_speak_the_words_of_the_model(

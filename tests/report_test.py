@@ -14,6 +14,7 @@ from PIL import Image
 
 from yourface_tfds import (
   built_dataset,
+  card,
   cli,
   curate,
   labels,
@@ -264,6 +265,23 @@ def test_files(whole, faces, page, tmp_path):
   assert json.loads(paths[0].read_text(encoding="utf-8")) == whole
   assert paths[1].read_text(encoding="utf-8") == page
   assert paths[2].read_text(encoding="utf-8").startswith("# Model card")
+
+
+def test_a_right_answer_has_its_card(model, dataset, results, whole, tmp_path):
+  temperatures, figures = results
+  cards = report.cards(model, dataset, figures, temperatures)
+  assert set(cards) <= set(figures) and cards
+  assert {one.size for one in cards.values()} == {card.SIZE}
+  _, page, _ = report.write(tmp_path, whole, {}, cards)
+  found = re.findall(
+    r'<figure class="card"><img alt="[^"]+" src="data:image/jpeg;base64,'
+    r'([^"]+)">',
+    page.read_text(encoding="utf-8"),
+  )
+  assert len(found) == len(cards)
+  for encoded in found:
+    picture = Image.open(io.BytesIO(base64.b64decode(encoded)))
+    assert picture.size[0] * 5 == picture.size[1] * 4
 
 
 def test_without_training_figures_validation_or_photos_csv(

@@ -117,6 +117,7 @@ def said(model, tmp_path_factory):
     outputs = signature(tf.constant(content))
     return {name: value.numpy() for name, value in outputs.items()}
 
+  ask.path = path
   return ask
 
 
@@ -902,9 +903,64 @@ def test_the_site_has_all_it_needs(export, installed, tmp_path):
   assert not (path / "your_face_float32.tflite").exists()
 
 
-def test_words_are_those_of_card_and_model_card():
-  assert web_site.REST == card_bars._REST
-  assert web_site.FOOTER == card._FOOTER
+@pytest.fixture
+def compare(site, said, tmp_path):
+  """Runs export.compare_web on three drawn photos."""
+  for number in range(3):
+    photo(number).save(tmp_path / f"{number}.jpg", quality=92)
+
+  def run(*flags, model=None, prelude=""):
+    command = [
+      f"--site={site}",
+      f"--model={model or said.path}",
+      f"--photos_dir={tmp_path}",
+      f"--chromium={browser.find()}",
+      *flags,
+    ]
+    program = (
+      f"import runpy, sys; {prelude}; sys.argv = ['x', *{command!r}]; "
+      "runpy.run_module('export.compare_web', run_name='__main__')"
+    )
+    return subprocess.run(
+      [sys.executable, "-c", program],
+      capture_output=True,
+      text=True,
+      cwd=drawn.ROOT,
+      check=False,
+    )
+
+  return run
+
+
+def test_compare_web_says_how_often_they_agree(compare):
+  result = compare("--photos=2")
+  assert result.returncode == 0, result.stderr
+  figures = json.loads(result.stdout)
+  assert figures["photos"] == 2
+  assert figures["agreement"] == dict.fromkeys(labels.HEADS, 1.0)
+  assert figures["median_ms"] > 0
+
+
+@pytest.mark.parametrize(
+  ("flags", "prelude", "message"),
+  [
+    (
+      [],
+      "sys.modules['playwright'] = None",
+      "error: comparing needs Playwright, which cannot be imported (",
+    ),
+    (["--chromium=no_browser"], "", "error: --chromium: got 'no_browser', no "),
+    (["--site=nowhere"], "", "error: --site: got 'nowhere' without a page; "),
+  ],
+)
+def test_compare_web_says_what_is_missing(compare, flags, prelude, message):
+  result = compare(*flags, prelude=prelude or "pass")
+  assert result.returncode == 1
+  (line,) = result.stderr.splitlines()
+  assert line.startswith(message)
+
+
+def test_every_use_it_is_not_for_is_said_in_korean_too():
   assert len(web_site.OUT_OF_SCOPE_KO) == len(model_card.OUT_OF_SCOPE)
 
 

@@ -63,7 +63,8 @@ def _evaluate() -> None:
     print(f"Figures: {path}", file=_out())
   whole = report.make(model, dataset, _WORKDIR.value, results, temperatures)
   faces = report.mistaken_faces(dataset, results)
-  _, page, card = report.write(_WORKDIR.value, whole, faces)
+  cards = report.cards(model, dataset, results, temperatures)
+  _, page, card = report.write(_WORKDIR.value, whole, faces, cards)
   print(f"Report: {page}", file=_out())
   print(f"Model card: {card}", file=_out())
   if _JSON.value:

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from yourface_tfds import (
@@ -26,7 +25,6 @@ from yourface_tfds import (
   app_texts,
   card,
   card_bars,
-  crop,
   labels,
   paint,
   photos,
@@ -34,7 +32,6 @@ from yourface_tfds import (
   quiet,
   sample_drawing,
   sample_people,
-  web_site,
 )
 
 MOST_FACES = 12
@@ -113,6 +110,8 @@ class Answers:
     """
     with self._one_at_a_time:
       faces = self._model.all_faces(content)
+      if not 0 <= number < len(faces):
+        raise IndexError(f"Got face {number}, allowed: 0 to {len(faces) - 1}.")
       picture = predict_lib.draw_card(content, faces[number], language)
     out = io.BytesIO()
     picture.save(out, "PNG")
@@ -145,14 +144,7 @@ def animal_uri(name: str) -> str:
 
 def _crop(pixels: np.ndarray, face: predict_lib.Prediction) -> Image.Image:
   """Returns the face as the model gets it, but larger: RGB, `CROP_SIZE`."""
-  size = np.array(pixels.shape[:2], np.float32)
-  cut = crop.crop_face(
-    tf.constant(pixels),
-    tf.constant(np.array(face.box, np.float32) * np.tile(size, 2)),
-    tf.constant(np.array(face.landmarks, np.float32) * size),
-    crop.CropSettings(image_size=CROP_SIZE),
-  )
-  return Image.fromarray(cut.numpy())
+  return Image.fromarray(predict_lib.cut_face(pixels, face, CROP_SIZE))
 
 
 def _photo(
@@ -254,7 +246,7 @@ def _bars(head: str, values: Sequence[float], words: labels.Head) -> str:
   ]
   others = order[count:]
   if others:
-    said = (web_site.REST[key].format(len(others)) for key in card.LANGUAGES)
+    said = (card_bars.REST[key].format(len(others)) for key in card.LANGUAGES)
     value = math.fsum(values[i] for i in others)
     rows.append(_row(app_texts.pair(*said), value, "rest"))
   return (

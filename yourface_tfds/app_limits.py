@@ -7,9 +7,10 @@ app = app_limits.Gate(app, max_body=28_000_000)
 
 import asyncio
 import collections
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 CLIENTS = 10_000
@@ -17,6 +18,9 @@ CLIENTS = 10_000
 
 BODIES = 4
 """Requests with a body that are taken at a time; others wait unread."""
+
+BODIES_A_CLIENT = 2
+"""The same of one address, so that a slow one does not stop the others."""
 
 _SECONDS_A_BODY = 60
 _ASK = "/gradio_api/component_server/"
@@ -99,6 +103,8 @@ class Gate:
     """
     self._app, self._max_body = app, max_body
     self._slots = asyncio.Semaphore(BODIES)
+    # Only of clients that are being answered, or wait.
+    self._clients: dict[str, tuple[asyncio.Semaphore, int]] = {}
 
   async def __call__(
     self, scope: dict[str, Any], receive: Application, send: Application
@@ -120,12 +126,29 @@ class Gate:
     if scope["method"] != "POST":
       await self._app(scope, receive, send_with_headers)
       return
-    async with self._slots:
+    async with self._slot_of(scope), self._slots:
       body = await self._body(scope, receive)
       if body is None:
         await _refuse(scope, send, 413)
         return
       await self._app(scope, _replay(body, receive), send_with_headers)
+
+  @contextlib.asynccontextmanager
+  async def _slot_of(self, scope: dict[str, Any]) -> AsyncIterator[None]:
+    """Waits until the client of a request may send a body."""
+    client = str((scope.get("client") or ("",))[0])
+    slots, asking = self._clients.get(
+      client, (asyncio.Semaphore(BODIES_A_CLIENT), 0)
+    )
+    self._clients[client] = slots, asking + 1
+    try:
+      async with slots:
+        yield
+    finally:
+      slots, asking = self._clients[client]
+      self._clients[client] = slots, asking - 1
+      if asking == 1:
+        del self._clients[client]
 
   async def _body(
     self, scope: dict[str, Any], receive: Application

@@ -92,7 +92,7 @@ def _words(filled: str, heads: Mapping[str, labels.Head]) -> str:
       filled,
       app_texts.korean(),
       labels.SENTENCE_KO,
-      web_site.REST["ko"],
+      card_bars.REST["ko"],
       *(card_bars.title(head, "ko") for head in heads),
       *(word for head in heads.values() for word in head.korean),
     )
@@ -195,6 +195,8 @@ def serve(
     log_config=None,
     access_log=False,
     server_header=False,
+    # Or whoever sends X-Forwarded-For is a new client each time.
+    proxy_headers=False,
     ws="none",
     lifespan="on",
     timeout_graceful_shutdown=_SECONDS_TO_END,

@@ -1,7 +1,7 @@
 """Serves the local page, and ends when Ctrl-C is pressed.
 
-with app_server.private_folder(), app_server.listen(host, 7860) as listening:
-  app_server.serve(blocks, head, listening, max_body=28_000_000, ready=ready)
+with app_place.private_folder(), app_place.listen(host, 7860) as listening:
+  app_page.serve(blocks, head, listening, max_body=28_000_000, ready=ready)
 """
 
 import contextlib

@@ -20,7 +20,7 @@ SIZE = (1080, 1350)
 LANGUAGES = ("ko", "en")
 
 _LEAD = "face_type"
-_FOOTER = {
+FOOTER = {
   "ko": "재미로 보는 결과예요. 얼굴만으로 그 사람을 알 수는 없어요.",
   "en": "Just for fun: a face does not tell who somebody is.",
 }
@@ -121,7 +121,7 @@ def draw(face: np.ndarray, answer: Answer, language: str = "ko") -> Image.Image:
   )
   paint.write(
     picture,
-    _FOOTER[language],
+    FOOTER[language],
     (SIZE[0] / 2, _FOOTER_Y),
     size=(24, 20),
     room=(SIZE[0] - 2 * _MARGIN, 30),

@@ -19,7 +19,7 @@ _TITLES = {
   "ko": {"gender": "성별", "job": "직업", "face_type": "동물상"},
   "en": {"gender": "Gender", "job": "Job", "face_type": "Animal face"},
 }
-_REST = {"ko": "나머지 {}가지 모두", "en": "{} others together"}
+REST = {"ko": "나머지 {}가지 모두", "en": "{} others together"}
 
 _GUTTER = 64
 _ROW = 62
@@ -113,7 +113,7 @@ def _rows(
   if others:
     rows.append(
       _Row(
-        word=_REST[language].format(len(others)),
+        word=REST[language].format(len(others)),
         value=math.fsum(values[i] for i in others),
         color=None,
       )

@@ -53,6 +53,7 @@ class Prediction:
       `photo_graph.Faces`; none from `Model.predict`.
     probabilities: head -> probability of each class, 0..1.
     heads: the model's vocabularies.
+    crop_settings: how the face was cut out for the model.
   """
 
   error: str = ""
@@ -66,6 +67,9 @@ class Prediction:
     default_factory=dict
   )
   heads: Mapping[str, labels.Head] = dataclasses.field(repr=False)
+  crop_settings: crop.CropSettings = dataclasses.field(
+    default_factory=crop.CropSettings, repr=False
+  )
 
   def sentence(self, language: str) -> str:
     """Returns the answer in words: "ko" or "en"."""
@@ -159,6 +163,7 @@ class Model:
       landmarks=tuple((y, x) for y, x in landmarks),
       probabilities={head: outputs[head][i].tolist() for head in self.heads},
       heads=self.heads,
+      crop_settings=self._runtime.crop_settings,
     )
 
 
@@ -201,6 +206,27 @@ def decode(content: bytes) -> np.ndarray:
   return pixels.numpy()
 
 
+def cut_face(
+  pixels: np.ndarray, prediction: Prediction, image_size: int
+) -> np.ndarray:
+  """Returns a face as the model got it, but larger.
+
+  Args:
+    pixels: of the photo, as from `decode`.
+    prediction: without an error. One without landmarks is not turned upright.
+    image_size: S of the result, uint8[S, S, 3].
+  """
+  size = np.array(pixels.shape[:2], np.float32)
+  # Without any: no distance between the eyes, which turns nothing.
+  landmarks = np.array(prediction.landmarks or np.zeros([5, 2]), np.float32)
+  return crop.crop_face(
+    tf.constant(pixels),
+    tf.constant(np.array(prediction.box, np.float32) * np.tile(size, 2)),
+    tf.constant(landmarks * size),
+    dataclasses.replace(prediction.crop_settings, image_size=image_size),
+  ).numpy()
+
+
 def draw_card(
   photo: bytes | np.ndarray, prediction: Prediction, language: str = "ko"
 ) -> Image.Image:
@@ -208,7 +234,7 @@ def draw_card(
 
   Args:
     photo: the bytes of its file, or the pixels of `decode`.
-    prediction: without an error. One without landmarks is not turned upright.
+    prediction: see `cut_face`.
     language: "ko" or "en".
 
   Returns:
@@ -221,19 +247,9 @@ def draw_card(
   if prediction.error:
     raise ValueError(f"Got {prediction.error!r}; a card needs an answer.")
   pixels = decode(photo) if isinstance(photo, bytes) else photo
-  size = np.array(pixels.shape[:2], np.float32)
-  # No distance between the eyes: crop_face does not turn by that.
-  landmarks = np.zeros([5, 2], np.float32)
-  if prediction.landmarks:
-    landmarks = np.array(prediction.landmarks, np.float32) * size
-  face = crop.crop_face(
-    tf.constant(pixels),
-    tf.constant(np.array(prediction.box, np.float32) * np.tile(size, 2)),
-    tf.constant(landmarks),
-    crop.CropSettings(image_size=CARD_FACE_SIZE),
-  )
+  face = cut_face(pixels, prediction, CARD_FACE_SIZE)
   return card.draw(
-    face.numpy(),
+    face,
     card.Answer(
       sentence_ko=prediction.sentence_ko,
       sentence_en=prediction.sentence_en,

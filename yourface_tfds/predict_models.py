@@ -44,6 +44,11 @@ class Runtime(Protocol):
     """Head -> vocabulary, in the order of the probabilities."""
     ...
 
+  @property
+  def crop_settings(self) -> crop.CropSettings:
+    """How faces are cut out for the model."""
+    ...
+
   def main(self, contents: Sequence[bytes]) -> Outputs:
     """Answers for the main face of each of one or more photos.
 
@@ -79,8 +84,12 @@ class SavedModel:
     beside = storage.path(storage.absolute(path)).parent / "labels.json"
     source = beside if beside.is_file() else inside
     words = predict_words.ours()
+    self.crop_settings = crop.CropSettings()
     if source.is_file():
-      words = predict_words.read(source)
+      content = predict_words.read_json(source)
+      words = predict_words.parse(content, str(source))
+      if "crop" in content:  # Another's words say nothing of it.
+        self.crop_settings = _crop_settings(content, str(source))
     self.heads: Mapping[str, labels.Head] = words.heads
     try:
       # A signature does not keep alive the model it belongs to.
@@ -141,6 +150,7 @@ class Tflite:
     classes = {head: rows.shape[1] for head, rows in none.items()}
     _check_classes(self._words, classes, where, "labels.json in it")
     finder = _finder(self._classifier.labels, size, where)
+    self.crop_settings = finder.crop_settings
     self._find_main = tf.function(
       functools.partial(photo_graph.find_main, finder),
       input_signature=[tf.TensorSpec([None], tf.string)],
@@ -209,20 +219,34 @@ def _finder(
   content: Mapping[str, Any], image_size: int, where: str
 ) -> faces.FaceFinder:
   """Returns what finds and cuts out faces as those of the training."""
+  source = f"{where}: labels.json in it"
+  settings = _crop_settings(content, source)
   try:
-    settings = crop.CropSettings(**content["crop"])
     min_score = float(content["min_score"])
   except (KeyError, TypeError, ValueError) as error:
-    raise cli.UserError(
-      f"{where}: labels.json in it does not say how faces are cut out "
-      f"({cli.one_line(error).rstrip('.')}); export again"
-    ) from error
+    raise _no_crop(source, error) from error
   if settings.image_size != image_size:
     raise cli.UserError(
       f"{where}: labels.json in it is of faces of {settings.image_size} "
       f"pixels, the model takes {image_size}; export again"
     )
   return faces.FaceFinder(settings, min_score=min_score)
+
+
+def _crop_settings(
+  content: Mapping[str, Any], source: str
+) -> crop.CropSettings:
+  try:
+    return crop.CropSettings(**content["crop"])
+  except (KeyError, TypeError, ValueError) as error:
+    raise _no_crop(source, error) from error
+
+
+def _no_crop(source: str, error: Exception) -> cli.UserError:
+  return cli.UserError(
+    f"{source} does not say how faces are cut out "
+    f"({cli.one_line(error).rstrip('.')}); export again"
+  )
 
 
 def _check_classes(

@@ -119,16 +119,24 @@ def _reason(error: Exception) -> str:
 
 
 def read(path: str | os.PathLike[str]) -> Words:
-  """Reads a labels.json.
+  """Reads the words of a labels.json.
 
   Raises:
     UserError: it cannot be read, or is not what export writes.
   """
+  return parse(read_json(path), os.fspath(path))
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+  """Returns what a labels.json holds, for `parse`.
+
+  Raises:
+    UserError: it cannot be read.
+  """
   path = storage.path(path)
   try:
-    content = json.loads(path.read_text(encoding="utf-8"))
-  except (OSError, ValueError) as error:
+    return json.loads(path.read_text(encoding="utf-8"))
+  except (OSError, ValueError, RecursionError) as error:
     raise cli.UserError(
       f"{path} cannot be read ({cli.one_line(error)}); export again"
     ) from error
-  return parse(content, str(path))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+from PIL import Image
 
 from yourface_tfds import (
   built_dataset,
@@ -19,6 +20,7 @@ from yourface_tfds import (
   metrics,
   mistakes,
   model_card,
+  report_cards,
   report_page,
   report_text,
   slices,
@@ -158,10 +160,25 @@ def mistaken_faces(
   }
 
 
+def cards(
+  model: keras.Model,
+  dataset: built_dataset.Dataset,
+  results: Mapping[str, Mapping[str, Any]],
+  temperatures: metrics.Temperatures,
+) -> dict[str, Image.Image]:
+  """Draws a card for each split that has a right answer; see `make`."""
+  drawn = {
+    split: report_cards.surest(model, dataset, split, temperatures)
+    for split in results
+  }
+  return {split: one for split, one in drawn.items() if one is not None}
+
+
 def write(
   workdir: str | os.PathLike[str],
   report: Mapping[str, Any],
   faces: report_page.Faces,
+  cards: Mapping[str, Image.Image] | None = None,
 ) -> list[storage.Path]:
   """Writes report.json, report.html and model_card.md; returns their paths.
 
@@ -169,10 +186,11 @@ def write(
     workdir: of the run.
     report: as from `make`.
     faces: as from `mistaken_faces`.
+    cards: of a right answer, by split, as from `cards`.
   """
   folder = storage.path(workdir)
   paths = [folder / name for name in FILES]
   storage.write_text(paths[0], cli.dump_json(report))
-  storage.write_text(paths[1], report_page.text(report, faces))
+  storage.write_text(paths[1], report_page.text(report, faces, cards))
   model_card.write(folder, report)
   return paths

@@ -21,6 +21,7 @@ Faces = Mapping[str, Mapping[int, np.ndarray]]
 """Split -> place in the split -> uint8[S, S, 3]."""
 
 _SIDE = 120  # Shown at 92 pixels; twice that on most phones.
+_CARD = (480, 600)  # Shown at 240.
 
 STYLE = """
 :root { color-scheme: light; }
@@ -42,18 +43,24 @@ svg { width: 100%; height: auto; }
 svg text { font-size: 11px; fill: #495057; }
 .key { white-space: nowrap; margin-right: 8px; }
 .key i { display: inline-block; width: 10px; height: 10px; }
+.card img { width: 240px; border-radius: 12px; border: 1px solid #dee2e6; }
 .face { width: 150px; font-size: .75rem; overflow-wrap: anywhere; }
 .face img { width: 92px; height: 92px; display: block; }
 """
 """Of pages with `report_plots`."""
 
 
-def text(report: Mapping[str, Any], faces: Faces) -> str:
+def text(
+  report: Mapping[str, Any],
+  faces: Faces,
+  cards: Mapping[str, Image.Image] | None = None,
+) -> str:
   """Returns the page.
 
   Args:
     report: as from `report.make`.
     faces: of the mistakes; one that is missing is left out, its words are not.
+    cards: of a right answer, by split.
   """
   name = html.escape(report["dataset"])
   parts = [
@@ -73,6 +80,8 @@ def text(report: Mapping[str, Any], faces: Faces) -> str:
   ]
   for split, figures in report["splits"].items():
     parts.append(f"<h2>{html.escape(split)}</h2>")
+    if cards and split in cards:
+      parts.append(_card(cards[split]))
     for head, values in figures["heads"].items():
       parts.append(f"<h3>{html.escape(split)}: {html.escape(head)}</h3>")
       parts.append(_head(head, values, faces.get(split, {})))
@@ -196,9 +205,20 @@ def _mistakes(
   )
 
 
+def _card(card: Image.Image) -> str:
+  words = "The card of the right answer it was surest of"
+  picture = _image(card.resize(_CARD, Image.Resampling.LANCZOS), words)
+  caption = f"<figcaption>{words}.</figcaption>"
+  return f'<figure class="card">{picture}{caption}</figure>'
+
+
 def _picture(face: np.ndarray, words: str) -> str:
   image = Image.fromarray(face)
   image.thumbnail((_SIDE, _SIDE))
+  return _image(image, words)
+
+
+def _image(image: Image.Image, words: str) -> str:
   buffer = io.BytesIO()
   image.save(buffer, "JPEG", quality=80)
   data = base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -45,13 +45,6 @@ OUT_OF_SCOPE_KO = (
 )
 """`model_card.OUT_OF_SCOPE` in Korean."""
 
-REST = {"ko": "나머지 {}가지 모두", "en": "{} others together"}
-FOOTER = {
-  "ko": "재미로 보는 결과예요. 얼굴만으로 그 사람을 알 수는 없어요.",
-  "en": "Just for fun: a face does not tell who somebody is.",
-}
-"""Both as on the card that Python draws."""
-
 _WORKER = "sw.js"
 _CORE = "@litertjs/core"
 _UTILS = "@litertjs/wasm-utils"
@@ -138,8 +131,8 @@ def _facts(model: storage.Path, detector: storage.Path) -> dict[str, Any]:
     "words": {
       language: {
         "heads": {head: card_bars.title(head, language) for head in heads},
-        "rest": REST[language],
-        "footer": FOOTER[language],
+        "rest": card_bars.REST[language],
+        "footer": card.FOOTER[language],
         "out_of_scope": uses[language],
       }
       for language in _LANGUAGES
