@@ -161,12 +161,12 @@ def _kill_at(process, out, moment, rng, seconds):
   if moment == "any":
     time.sleep(rng.uniform(0, 0.8 * seconds))
   elif moment == "writing":
-    faults.wait_for(writing, process)
+    faults.wait_for(writing, process, 400)
     time.sleep(rng.uniform(0, 0.4 * seconds))
   elif moment == "partial":
-    faults.wait_for(lambda: bool(list(out.glob(".incomplete.*"))), process)
+    faults.wait_for(lambda: bool(list(out.glob(".incomplete.*"))), process, 400)
   elif moment == "publishing":
-    faults.wait_for(published, process)
+    faults.wait_for(published, process, 400)
     time.sleep(rng.choice([0, 0.001, 0.01, 0.1, 0.3]))
   return faults.kill(process)
 
