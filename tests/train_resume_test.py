@@ -302,6 +302,7 @@ def test_a_changed_byte_changes_nothing_or_is_seen(small):
       assert str(error).startswith(f"{path}: cannot be continued from (")
       seen += 1
     else:
+      assert progress is not None
       assert progress.step == 7
       assert progress.history == [{"loss": 0.5}]
       np.testing.assert_array_equal(progress.sums, np.ones([3, 3]))
