@@ -155,7 +155,7 @@ def test_one_client_s_slow_bodies_leave_room_for_others():
 
       scope = {"type": "http", "method": "POST", "path": _ASK}
       scope |= {"headers": [_JSON], "client": (client, 1)}
-      return asyncio.create_task(gate(scope, receive, None))
+      return asyncio.create_task(gate(scope, receive, app))
 
     slow = [asked("slow") for _ in range(6)]
     await asyncio.sleep(0)
