@@ -23,12 +23,7 @@ _MODEL = flags.DEFINE_string(
   "export.export_tflite.",
   required=True,
 )
-_TRUST = flags.DEFINE_bool(
-  "trust",
-  False,
-  "Load a SavedModel whose files are not those of its manifest. It is a "
-  "program that can read and write your files.",
-)
+_TRUST = cli.trust_flag()
 _HOST = flags.DEFINE_string(
   "host",
   "127.0.0.1",

@@ -39,6 +39,7 @@ _NAIVE_PHOTOS = flags.DEFINE_integer(
   "naive_photos", 16, "Photos a round for the slow way.", lower_bound=1
 )
 _SEED = cli.seed_flag()
+_TRUST = cli.trust_flag()
 _JSON = cli.json_flag()
 
 
@@ -62,7 +63,7 @@ def _contents() -> list[bytes]:
 def main(argv: list[str]) -> None:
   """Measures and prints the figures."""
   cli.no_arguments(argv)
-  manifest.check(_MODEL.value)
+  manifest.check(_MODEL.value, trust=_TRUST.value)
   model, _ = calibrated.load_model(_WORKDIR.value)
   result = photo_benchmark.measure(
     _MODEL.value,

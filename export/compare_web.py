@@ -33,6 +33,7 @@ _SITE = flags.DEFINE_string(
 _MODEL = flags.DEFINE_string(
   "model", None, "The SavedModel of the same export.", required=True
 )
+_TRUST = cli.trust_flag()
 _PHOTOS_DIR = flags.DEFINE_string(
   "photos_dir", None, "A folder with photos, searched deeply.", required=True
 )
@@ -86,7 +87,7 @@ def _compare(url: str, chromium: str) -> dict[str, Any]:
     ) from error
   files = storage.only_local(_PHOTOS_DIR.value, "--photos_dir").rglob("*")
   paths = sorted(path for path in files if path.is_file())
-  model = predict_lib.load(_MODEL.value)
+  model = predict_lib.load(_MODEL.value, trust=_TRUST.value)
   photos = _with_a_face(model, paths)
   same, times = dict.fromkeys(model.heads, 0), []
   with sync_api.sync_playwright() as playwright:

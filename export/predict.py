@@ -64,12 +64,7 @@ _FORMAT = flags.DEFINE_enum(
   "face.",
 )
 _JSON = flags.DEFINE_bool("json", False, "The same as --format=json.")
-_TRUST = flags.DEFINE_bool(
-  "trust",
-  False,
-  "Load a SavedModel whose files are not those of its manifest. It is a "
-  "program that can read and write your files.",
-)
+_TRUST = cli.trust_flag()
 
 _MOST_WITHOUT_BAR = 32
 _MOST_NAMED = 20

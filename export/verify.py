@@ -19,6 +19,7 @@ from yourface_tfds import (
   folder_lock,
   gate,
   latency,
+  manifest,
   parity,
   parity_ways,
   storage,
@@ -40,6 +41,7 @@ _SPLIT = flags.DEFINE_string(
 _LATENCY = flags.DEFINE_bool(
   "latency", True, "Whether to measure milliseconds with 1 and 2 threads."
 )
+_TRUST = cli.trust_flag()
 _JSON = cli.json_flag()
 
 
@@ -52,13 +54,16 @@ def main(argv: list[str]) -> None:
 
 def _verify() -> None:
   folder = storage.path(_EXPORT_DIR.value)
+  saved_model = folder / gate.SAVED_MODEL
+  if saved_model.is_dir():
+    manifest.check(saved_model, trust=_TRUST.value, flag="--export_dir")
   dataset = built_dataset.open_dataset(_DATA_DIR.value, _CONFIG.value)
   model, _ = calibrated.load_model(_WORKDIR.value, dataset.image_size)
   split = _SPLIT.value or gate.split_of(dataset)
   dataset.num_examples(split)  # A wrong name ends before anything is loaded.
   ways = {}
-  if (folder / gate.SAVED_MODEL).is_dir():
-    ways = gate.ways_of_saved_model(folder / gate.SAVED_MODEL, model)
+  if saved_model.is_dir():
+    ways = gate.ways_of_saved_model(saved_model, model)
   for kind in tflite_lib.KINDS:
     path = folder / tflite_lib.file_name(kind)
     if path.is_file():

@@ -80,3 +80,9 @@ def test_a_changed_folder_is_refused_unless_trusted(folder, change, words):
 def test_no_folder(tmp_path):
   with pytest.raises(cli.UserError, match="x is no folder, allowed: one that"):
     manifest.check(tmp_path / "x")
+
+
+def test_the_line_names_the_flag_that_was_given(folder):
+  (folder / "more").touch()
+  with pytest.raises(cli.UserError, match=r"^--export_dir: .*more is not in"):
+    manifest.check(folder, flag="--export_dir")

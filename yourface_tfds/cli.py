@@ -201,6 +201,16 @@ def seed_flag(default: int = 0) -> flags.FlagHolder[int]:
   )
 
 
+def trust_flag() -> flags.FlagHolder[bool]:
+  """Defines `--trust`, of every command that loads a SavedModel."""
+  return flags.DEFINE_bool(
+    "trust",
+    False,
+    "Load a SavedModel whose files are not those of its manifest. It is a "
+    "program that can read and write your files.",
+  )
+
+
 def json_flag() -> flags.FlagHolder[bool]:
   """Defines `--json`."""
   return flags.DEFINE_bool(

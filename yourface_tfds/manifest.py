@@ -37,12 +37,15 @@ def write(folder: str | os.PathLike[str]) -> None:
   storage.write_text(folder / NAME, content + "\n")
 
 
-def check(folder: str | os.PathLike[str], *, trust: bool = False) -> None:
+def check(
+  folder: str | os.PathLike[str], *, trust: bool = False, flag: str = "--model"
+) -> None:
   """Compares a folder with its manifest.
 
   Args:
     folder: of a SavedModel.
     trust: whether it is loaded whatever it holds.
+    flag: that named the folder, for the error.
 
   Raises:
     UserError: there is no manifest, it cannot be read, or the files are not
@@ -53,30 +56,28 @@ def check(folder: str | os.PathLike[str], *, trust: bool = False) -> None:
   folder = storage.path(folder)
   if not folder.is_dir():
     raise cli.UserError(
-      f"--model: {folder} is no folder, allowed: one that "
+      f"{flag}: {folder} is no folder, allowed: one that "
       "export.export_saved_model wrote"
     )
   try:
     listed = json.loads((folder / NAME).read_text(encoding="utf-8"))["sha256"]
     listed = {str(name): str(digest) for name, digest in listed.items()}
   except FileNotFoundError:
-    raise cli.UserError(
-      f"--model: {folder} has no {NAME}; {_WARNING}"
-    ) from None
+    raise cli.UserError(f"{flag}: {folder} has no {NAME}; {_WARNING}") from None
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise cli.UserError(
-      f"--model: {folder / NAME} is not as export wrote it; {_WARNING}"
+      f"{flag}: {folder / NAME} is not as export wrote it; {_WARNING}"
     ) from error
   found = set(_files(folder))
   for name in sorted(found ^ set(listed)):
     state = "is not in" if name in found else "is missing, but in"
     raise cli.UserError(
-      f"--model: {folder / name} {state} its {NAME}; {_WARNING}"
+      f"{flag}: {folder / name} {state} its {NAME}; {_WARNING}"
     )
   for name in sorted(found):
     if _digest(folder / name) != listed[name]:
       raise cli.UserError(
-        f"--model: {folder / name} is not the file that was exported, its "
+        f"{flag}: {folder / name} is not the file that was exported, its "
         f"SHA-256 differs from {NAME}; export again, or: {_WARNING}"
       )
 
