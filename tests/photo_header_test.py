@@ -153,7 +153,8 @@ def test_scans_of_a_progressive_jpeg():
   data = _FILES["progressive jpeg"]
   # libjpeg's default script for colour: ten.
   assert _scans(data) == data.count(b"\xff\xda") == 10
-  for name in ("jpeg", "png", "lossy webp", "moving gif"):
+  assert _scans(_FILES["jpeg"]) == 1
+  for name in ("png", "lossy webp", "moving gif"):
     assert _scans(_FILES[name]) == 0
 
 

@@ -13,6 +13,9 @@ import tensorflow as tf
 
 Word = Callable[[tf.Tensor], tf.Tensor]
 
+_MOST_STEPS = 1000
+"""Of a walk through a file: one of 20 MB that is all steps would take hours."""
+
 
 class Header(NamedTuple):
   """What is known before decoding.
@@ -21,7 +24,7 @@ class Header(NamedTuple):
     height, width: int64[], pixels as they are stored, before any turn; 0 where
       the header does not tell.
     orientation: int64[], 1..8 as in Exif; 1 where nothing is said.
-    scans: int64[], of a progressive JPEG; 0 for everything else.
+    scans: int64[], of a JPEG; 0 for everything else.
   """
 
   height: tf.Tensor
@@ -58,7 +61,8 @@ def read(encoded: tf.Tensor) -> Header:
     encoded: string[], the bytes of any file.
 
   Returns:
-    The header; zeros and ones for what is no image. Never fails.
+    The header; zeros and ones for what is no image. Never fails. Of what moves
+    the size is that of the whole, see `photo_still`.
   """
   size = tf.strings.length(encoded)
   # One byte more, for what is asked beyond the end.
@@ -149,13 +153,7 @@ def _read_jpeg(
     return low & ~others
 
   def goes_on(i: tf.Tensor, known: Header) -> tf.Tensor:
-    marker = big(i)
-    return (
-      (i + 4 < size)
-      & (known.pixels == 0)
-      & (marker >= 0xFF01)
-      & (marker != 0xFFDA)
-    )
+    return (i + 4 < size) & (known.pixels == 0) & (big(i) != 0xFFDA)
 
   def step(i: tf.Tensor, known: Header) -> tuple[tf.Tensor, Header]:
     marker = big(i)
@@ -171,21 +169,24 @@ def _read_jpeg(
       lambda: known.orientation,
     )
     length = tf.cast(tf.maximum(big(i + 2), 2), tf.int32)
-    # 0xFF may be repeated before a marker as padding.
-    following = tf.where(marker == 0xFFFF, i + 1, i + 2 + length)
-    # Whether, here; how many, below.
-    scans = tf.where(marker == 0xFFC2, tf.ones_like(height), known.scans)
-    return following, Header(height, width, orientation, scans)
+    # As libjpeg: what is no marker is skipped byte by byte, 0xFF before one
+    # too, and some markers have no length.
+    bare = (marker <= 0xFF01) | ((marker >= 0xFFD0) & (marker <= 0xFFD8))
+    following = i + 2 + tf.where(bare, 0, length)
+    is_marker = (marker >= 0xFF00) & (marker != 0xFFFF)
+    following = tf.where(is_marker, following, i + 1)
+    return following, Header(height, width, orientation, known.scans)
 
   zero, one = tf.zeros([], tf.int64), tf.ones([], tf.int64)
   start = (tf.constant(2), Header(zero, zero, one, zero))
-  _, header = tf.while_loop(goes_on, step, start)
-  scans = tf.cond(header.scans > 0, lambda: _count_scans(data), lambda: zero)
-  return header._replace(scans=scans)
+  _, header = tf.while_loop(
+    goes_on, step, start, maximum_iterations=_MOST_STEPS
+  )
+  return header._replace(scans=_count_scans(data))
 
 
 def _count_scans(data: tf.Tensor) -> tf.Tensor:
-  """Counts the scans of a progressive JPEG by their headers' first bytes.
+  """Counts the scans of a JPEG by their headers' first bytes.
 
   FF DA and a length of 8 to 14 (T.81 section B.2.3). A scan's data holds no
   such bytes, a film behind the picture hardly.
@@ -236,65 +237,3 @@ def upright(photo: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 def _is_any(value: tf.Tensor, *options: int) -> tf.Tensor:
   return tf.reduce_any(tf.equal(value, tf.constant(options, tf.int64)))
-
-
-def still(encoded: tf.Tensor) -> tf.Tensor:
-  """Returns a photo file with the first frame of a moving WebP alone.
-
-  TensorFlow 2.21 writes beyond its memory when it decodes a moving one. The
-  container is RFC 9649: an ANMF chunk holds 16 bytes, 3..9 of them the size of
-  the frame as VP8X spells it, and then the chunks of a still image.
-
-  Args:
-    encoded: string[], the bytes of any file; what is no moving WebP is
-      returned as it is.
-  """
-  moving = (
-    starts_with(encoded, b"WEBP", 8)
-    & starts_with(encoded, b"VP8X", 12)
-    & (_little_32(encoded, 20) // 2 % 2 > 0)
-  )
-  return tf.cond(moving, lambda: _first_frame(encoded), lambda: encoded)
-
-
-def _first_frame(encoded: tf.Tensor) -> tf.Tensor:
-  size = tf.cast(tf.strings.length(encoded), tf.int64)
-
-  def next_chunk(i: tf.Tensor) -> tuple[tf.Tensor]:
-    length = _little_32(encoded, i + 4)
-    return (i + 8 + length + length % 2,)
-
-  (start,) = tf.while_loop(
-    lambda i: (i < size) & ~starts_with(encoded, b"ANMF", i),
-    next_chunk,
-    (tf.constant(12, tf.int64),),
-  )
-  length = tf.minimum(_little_32(encoded, start + 4), size)
-  frame = _slice(encoded, start + 8 + 16, length - 16)
-  header = b"WEBPVP8X\x0a\0\0\0\x10\0\0\0"
-  body = tf.strings.join([header, _slice(encoded, start + 8 + 6, 6), frame])
-  total = tf.strings.length(body)
-  digits = tf.bitwise.bitwise_and(
-    tf.bitwise.right_shift(total, [0, 8, 16, 24]), 255
-  )
-  letters = tf.gather(tf.constant([bytes([i]) for i in range(256)]), digits)
-  return tf.strings.join([b"RIFF", tf.strings.reduce_join(letters), body])
-
-
-def _slice(
-  encoded: tf.Tensor, start: tf.Tensor, length: tf.Tensor | int
-) -> tf.Tensor:
-  """Bytes of a string; fewer, or none, beyond its end."""
-  size = tf.cast(tf.strings.length(encoded), tf.int64)
-  start = tf.clip_by_value(tf.cast(start, tf.int64), 0, size)
-  length = tf.maximum(tf.cast(length, tf.int64), 0)
-  return tf.strings.substr(encoded, start, length)
-
-
-def _little_32(encoded: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
-  four = tf.io.decode_raw(
-    tf.strings.join([_slice(encoded, start, 4), bytes(4)]),
-    tf.uint8,
-  )[:4]
-  weights = tf.constant([1, 2**8, 2**16, 2**24], tf.int64)
-  return tf.reduce_sum(tf.cast(four, tf.int64) * weights)
