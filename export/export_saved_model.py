@@ -57,7 +57,7 @@ def _photos(image_size: int) -> tuple[gate.Photos, dict[str, str | None]]:
       def drawn() -> Iterable[parity.Batch]:
         return parity.drawn_batches(image_size)
 
-      return drawn, {"dataset": None, "split": "drawn people"}
+      return drawn, {"dataset": None, "split": parity.DRAWN}
     where = remembered
   dataset = built_dataset.open_dataset(*where)
   if dataset.image_size != image_size:

@@ -185,6 +185,58 @@ def test_both_signatures_answer_as_the_model(model, export):
       assert values["agreement"] == 1
 
 
+def answering_none(faces, expected):
+  """A way that leaves every photo out, as `photos` where it finds no face."""
+  nothing = {head: values + np.nan for head, values in expected.items()}
+  return nothing, {head: values.copy() for head, values in nothing.items()}
+
+
+def test_nothing_compared_is_no_agreement(model, export, monkeypatch):
+  results = parity.compare(model, {"photos": answering_none}, [batch(model)])
+  assert results[parity.KERAS]["asked"] == 16
+  assert results["photos"]["images"] == 0
+  line = "photos: answered none of 16 photos, allowed: at least one"
+  assert results["photos"]["failures"] == [line]
+  gate.table(results)  # Nothing of it is a number.
+  monkeypatch.setattr(parity_ways, "photos", lambda *_: answering_none)
+  with pytest.raises(gate.RefusedError) as error:
+    gate.saved_model(export / "saved_model", model, lambda: [batch(model)])
+  assert str(error.value) == f"{line}; it was not written"
+
+
+def test_a_model_that_answers_with_nan_is_no_agreement(model):
+  broken = keras.models.clone_model(model)
+  broken.set_weights([value * np.nan for value in model.get_weights()])
+  ways = {"serving_default": lambda faces, expected: (expected, expected)}
+  results = parity.compare(broken, ways, [batch(model)])
+  assert results["serving_default"]["failures"] == [
+    "serving_default: answered none of 16 photos, allowed: at least one"
+  ]
+
+
+def test_where_no_face_is_found_photos_are_drawn_people(
+  model, export, tmp_path
+):
+  plain = batch(model)
+  plain["image"] = np.full_like(plain["image"], 90)
+  results = gate.saved_model(export / "saved_model", model, lambda: [plain])
+  assert "on" not in results["serving_default"]
+  found = results["photos"]
+  # All of them: they are larger than the faces of the dataset.
+  assert (found["asked"], found["images"]) == (16, 16)
+  for values in found["heads"].values():
+    assert values["max_difference"] < 1e-5
+    assert values["examples"] == 0
+  assert gate.table(results).splitlines()[-1] == (
+    "photos: no face was found in these images, so on drawn people"
+  )
+  on = {"dataset": "your_face/jpeg/1.0.0", "split": "test"}
+  gate.record(tmp_path, results, on)
+  ways = gate.read(tmp_path)["ways"]
+  assert ways["serving_default"]["on"] == on
+  assert ways["photos"]["on"] == {"dataset": None, "split": "drawn people"}
+
+
 def other(model):
   """A model of the same shape that answers otherwise."""
   clone = keras.models.clone_model(model)
@@ -267,6 +319,7 @@ def test_the_tables(model):
     *("keras", "job", "face_type", "float32", "job", "face_type")
   ]
   assert lines[6].split()[:4] == ["job", "2.0e-04", "1.0000", "0.750"]
+  assert lines[6].split()[-3:] == ["16", "of", "16"]
   results["float32"] |= {"bytes": 2048, "latency_ms": {"1": 4.0, "2": 2.5}}
   lines = gate.sizes_and_latency(results).splitlines()
   assert lines[1].split() == ["keras", "-", "-", "-"]

@@ -113,7 +113,7 @@ def record(
   Args:
     export_dir: with the artefacts.
     results: of some of them.
-    on: what they were compared on.
+    on: what they were compared on, but for those whose figures say `on`.
     model: that they are of.
 
   Returns:
@@ -132,7 +132,7 @@ def record(
     )
   }
   for name, figures in results.items():
-    extra = {"on": dict(on), "model": of}
+    extra = {"on": figures.get("on", dict(on)), "model": of}
     if name != parity.KERAS:
       extra |= {
         "file": _path(folder, name).name,
@@ -231,7 +231,7 @@ def table(results: Results) -> str:
   """Returns results as lines for people to read."""
   lines = [
     f"{'':<16}{'head':<11}{'largest':>9}{'same':>8}{'accuracy':>10}"
-    f"{'95 % interval':>17}{'lost':>7}{'images':>8}",
+    f"{'95 % interval':>17}{'lost':>7}{'images':>8} of",
     f"{'':<16}{'':<11}{'differ.':>9}{'answer':>8}",
   ]
   for name, figures in results.items():
@@ -244,9 +244,14 @@ def table(results: Results) -> str:
         f"{_cell(values.get('agreement'), '.4f'):>8}"
         f"{_cell(values['accuracy'], '.3f'):>10}{interval:>17}"
         f"{_cell(values.get('accuracy_lost'), '.3f'):>7}"
-        f"{figures['images']:>8,}"
+        f"{figures['images']:>8,} of {figures['asked']:,}"
       )
       shown = ""
+  for name, figures in results.items():
+    if on := figures.get("on"):
+      lines.append(
+        f"{name}: no face was found in these images, so on {on['split']}"
+      )
   return "\n".join(lines)
 
 

@@ -44,6 +44,11 @@ KERAS = "keras"
 
 BATCH_SIZE = 32
 _DRAWN = 16
+_PHOTO_SIZE = 256
+"""Pixels of drawn people whose faces are to be found; it is in all of them."""
+
+DRAWN = "drawn people"
+"""The name of the split that `drawn_batches` stands in for."""
 
 Answers = dict[str, np.ndarray]
 """Head -> float32[B, classes] probabilities; NaN in a row without an answer."""
@@ -100,9 +105,10 @@ def compare(
     photos: as from `batches`.
 
   Returns:
-    Name (and `KERAS`) -> images (answered ones), heads (head -> examples,
-    people, accuracy, interval_95; and but for Keras max_difference, agreement,
-    accuracy_lost) and failures, a text each.
+    Name (and `KERAS`) -> asked (photos), images (answered ones), heads (head ->
+    examples, people, accuracy, interval_95; and but for Keras max_difference,
+    agreement, accuracy_lost) and failures, a text each. One that answered none
+    of the photos is asked about drawn people instead: `on` says so.
   """
   step = tf.function(lambda faces: model(faces, training=False))
   said: dict[str, list[Answers]] = {name: [] for name in (KERAS, *ways)}
@@ -122,8 +128,22 @@ def compare(
   results = {KERAS: _figures(_joined(said[KERAS]), None, truth)}
   for name in ways:
     figures = _figures(_joined(said[name]), _joined(meant[name]), truth)
+    if results[KERAS]["images"] and not figures["images"]:
+      # Equal because nothing was compared: faces in which none is found.
+      figures = _of_drawn_people(ways[name], _joined(said[KERAS]))
     results[name] = figures | {"failures": _failures(name, figures)}
   return results
+
+
+def _of_drawn_people(way: Way, like: Answers) -> dict[str, Any]:
+  """Asks a way that brings what Keras should say itself, as `photos` does."""
+  (drawn,) = drawn_batches(_PHOTO_SIZE)
+  none = {
+    head: np.full([_DRAWN, values.shape[1]], np.nan, np.float32)
+    for head, values in like.items()
+  }
+  on = {"dataset": None, "split": DRAWN}
+  return _figures(*way(drawn["image"], none), drawn) | {"on": on}
 
 
 def _joined(parts: list[Answers]) -> Answers:
@@ -137,12 +157,12 @@ def _figures(
   said: Answers, meant: Answers | None, truth: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
   heads = {}
-  answered = 0
+  asked = answered = 0
   for head, probabilities in said.items():
     # A photo that is not answered is a row of NaN on both sides; one that is
     # answered with NaN stays in, and fails.
     rows = ~np.isnan((meant or said)[head]).any(1)
-    answered = int(rows.sum())
+    asked, answered = len(probabilities), int(rows.sum())
     answers = probabilities[rows].argmax(1)
     known = truth[head][rows] >= 0
     hits = (answers == truth[head][rows])[known]
@@ -156,7 +176,7 @@ def _figures(
       "agreement": _mean(answers == right.argmax(1)),
       "accuracy_lost": _lost(hits, right.argmax(1), truth[head][rows], known),
     }
-  return {"images": answered, "heads": heads}
+  return {"asked": asked, "images": answered, "heads": heads}
 
 
 def _accuracy(hits: np.ndarray, people: np.ndarray) -> dict[str, Any]:
@@ -193,6 +213,11 @@ def _largest(said: np.ndarray, meant: np.ndarray) -> float | None:
 
 def _failures(name: str, figures: Mapping[str, Any]) -> list[str]:
   failures = []
+  if not figures["images"]:
+    failures.append(
+      f"{name}: answered none of {figures['asked']} photos, allowed: at least "
+      "one"
+    )
   for head, values in figures["heads"].items():
     difference, limit = values["max_difference"], LIMITS.get(name)
     if limit is not None and difference is not None and difference > limit:
