@@ -281,6 +281,8 @@ def test_figures_are_kept_with_what_they_belong_to(model, export):
   assert content == gate.read(export)
   assert content["passed"] is True
   assert content["limits"]["difference"]["photos"] == 1e-5
+  rule = {"int8": {"points": 1.0, "or_photos": 1}}
+  assert content["limits"]["accuracy_lost"] == rule
   assert list(content["ways"]) == [
     "keras",
     "serving_default",
@@ -320,6 +322,10 @@ def test_the_tables(model):
   ]
   assert lines[6].split()[:4] == ["job", "2.0e-04", "1.0000", "0.750"]
   assert lines[6].split()[-3:] == ["16", "of", "16"]
+  int8 = parity.compare(model, {"int8": shifted(0.01)}, [batch(model)])
+  assert gate.table(int8).splitlines()[-1] == (
+    "int8: may lose 1 point of accuracy, or one photo where that is more"
+  )
   results["float32"] |= {"bytes": 2048, "latency_ms": {"1": 4.0, "2": 2.5}}
   lines = gate.sizes_and_latency(results).splitlines()
   assert lines[1].split() == ["keras", "-", "-", "-"]

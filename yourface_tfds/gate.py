@@ -144,7 +144,13 @@ def record(
   content = {
     "passed": not failures(ways) and not others,
     "not_compared": others,
-    "limits": {"difference": parity.LIMITS, "accuracy_lost": parity.MAX_LOST},
+    "limits": {
+      "difference": parity.LIMITS,
+      "accuracy_lost": {
+        name: {"points": 100 * most, "or_photos": 1}
+        for name, most in parity.MAX_LOST.items()
+      },
+    },
     "ways": ways,
   }
   storage.write_text(path, cli.dump_json(content))
@@ -251,6 +257,12 @@ def table(results: Results) -> str:
     if on := figures.get("on"):
       lines.append(
         f"{name}: no face was found in these images, so on {on['split']}"
+      )
+    if name in parity.MAX_LOST:
+      points = 100 * parity.MAX_LOST[name]
+      lines.append(
+        f"{name}: may lose {points:g} point of accuracy, or one photo where "
+        "that is more"
       )
   return "\n".join(lines)
 
