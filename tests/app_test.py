@@ -360,11 +360,32 @@ def export(tmp_path_factory):
   return folder
 
 
+# Notes whom the process calls or looks for, but for itself.
+_SITECUSTOMIZE = """
+import os, sys
+
+def watch(event, args):
+  if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+    where = args[1] if event == "socket.connect" else args[0]
+    host = where[0] if isinstance(where, tuple) else where
+    if host not in (None, "", "127.0.0.1", "localhost", "::1", "0.0.0.0"):
+      with open(os.environ["TEST_CALLS"], "a") as file:
+        file.write(f"{event} {host!r}\\n")
+
+sys.addaudithook(watch)
+"""
+
+
 class Page:
   """The command, running."""
 
   def __init__(self, model, temporary, *flags):
     self.temporary = temporary
+    self.calls = temporary.with_name(f"{temporary.name}.calls")
+    site = temporary.with_name(f"{temporary.name}.site")
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(_SITECUSTOMIZE, encoding="utf-8")
+    watched = {"PYTHONPATH": str(site), "TEST_CALLS": str(self.calls)}
     self.process = subprocess.Popen(
       drawn.interruptible(
         [sys.executable, "-m", "export.app", f"--model={model}", *flags]
@@ -372,7 +393,7 @@ class Page:
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,
       encoding="utf-8",
-      env=drawn.environment() | {"TMPDIR": str(temporary)},
+      env=drawn.environment() | watched | {"TMPDIR": str(temporary)},
       cwd=drawn.ROOT,
     )
     self.url = self.port = self.note = ""
@@ -658,7 +679,7 @@ def test_limits_of_the_command_and_a_tflite_file(chromium, export, tmp_path):
     assert re.search(r"again in [1-5]?\d s\.|again in 60 s\.", error_of(page))
     _, _, code = narrow.end(signal.SIGTERM)
     assert code == 143
-  assert files_below(tmp_path) == []
+  assert list(narrow.temporary.iterdir()) == []
 
 
 def test_korean_is_drawn_with_letters_of_its_own(page):
@@ -887,6 +908,14 @@ def test_ctrl_c_ends_it_and_nothing_is_left(chromium, server):
     assert error_of(page) == app_texts.plain("no_answer", "ko")
   assert (out, err, code) == ("", "\nEnded; no photo was kept.\n", 130)
   assert list(server.temporary.iterdir()) == []
+  # In all of its life it asked nobody.
+  assert not server.calls.exists(), server.calls.read_text()
+
+
+def test_calls_would_be_seen(tmp_path):
+  page = Page("nowhere", tmp_path / "x", "--host=page.invalid")
+  page.process.communicate()
+  assert "page.invalid" in page.calls.read_text()
 
 
 @pytest.mark.parametrize(
