@@ -429,6 +429,11 @@ def test_what_is_no_model(tmp_path, exported):
   )
   _refused(tmp_path, f"--model: no SavedModel in '{tmp_path}'; ")
   _refused(
+    exported[0],
+    f"--model: got '{exported[0]}', the folder around the SavedModel; give "
+    f"--model={exported[0]}/saved_model",
+  )
+  _refused(
     tmp_path / "a.tflite", f"--model: got '{tmp_path}/a.tflite', no such file"
   )
   (tmp_path / "a.tflite").write_bytes(b"no")

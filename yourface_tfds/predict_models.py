@@ -75,6 +75,12 @@ class SavedModel:
     """Loads a folder; see `predict_lib.load`."""
     path = storage.path(path)
     if not (path / "saved_model.pb").is_file():
+      inner = path / "saved_model"
+      if (inner / "saved_model.pb").is_file():
+        raise cli.UserError(
+          f"--model: got {str(path)!r}, the folder around the SavedModel; give "
+          f"--model={inner}"
+        )
       raise cli.UserError(
         f"--model: no SavedModel in {str(path)!r}; export one with: {_EXPORT}"
       )
