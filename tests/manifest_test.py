@@ -65,8 +65,20 @@ def test_what_was_exported_is_fine(folder):
       lambda f: (f / "manifest.json").write_bytes(b"\xff\xfe"),
       "manifest.json is not as export wrote it",
     ),
+    (
+      lambda f: (f / "manifest.json").write_text('{"sha256": {}}'),
+      "manifest.json is not as export wrote it",
+    ),
+    (
+      lambda f: (f / "manifest.json").write_text('{"format": 2, "sha256": {}}'),
+      "manifest.json is of format 2, allowed: 1; load it with the version that "
+      "wrote it, or export again",
+    ),
   ],
-  ids=["none", "changed", "added", "link", "missing", "list", "bytes"],
+  ids=[
+    *("none", "changed", "added", "link", "missing", "list", "bytes"),
+    *("no format", "format"),
+  ],
 )
 def test_a_changed_folder_is_refused_unless_trusted(folder, change, words):
   change(folder)

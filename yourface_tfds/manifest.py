@@ -48,8 +48,8 @@ def check(
     flag: that named the folder, for the error.
 
   Raises:
-    UserError: there is no manifest, it cannot be read, or the files are not
-      those that it lists.
+    UserError: there is no manifest, it cannot be read, it is of another
+      format, or the files are not those that it lists.
   """
   if trust:
     return
@@ -60,7 +60,8 @@ def check(
       "export.export_saved_model wrote"
     )
   try:
-    listed = json.loads((folder / NAME).read_text(encoding="utf-8"))["sha256"]
+    content = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    form, listed = content["format"], content["sha256"]
     listed = {str(name): str(digest) for name, digest in listed.items()}
   except FileNotFoundError:
     raise cli.UserError(f"{flag}: {folder} has no {NAME}; {_WARNING}") from None
@@ -68,6 +69,11 @@ def check(
     raise cli.UserError(
       f"{flag}: {folder / NAME} is not as export wrote it; {_WARNING}"
     ) from error
+  if form != _FORMAT:
+    raise cli.UserError(
+      f"{flag}: {folder / NAME} is of format {form!r}, allowed: {_FORMAT}; "
+      "load it with the version that wrote it, or export again"
+    )
   found = set(_files(folder))
   for name in sorted(found ^ set(listed)):
     state = "is not in" if name in found else "is missing, but in"
