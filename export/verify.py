@@ -7,6 +7,7 @@ Exit code 1 where one differs by more than is allowed.
 
 import sys
 
+import tqdm
 from absl import flags
 
 from yourface_tfds import cli
@@ -76,7 +77,7 @@ def _verify() -> None:
     )
   results = parity.compare(model, ways, parity.batches(dataset, split))
   if _LATENCY.value:
-    for threads in (1, 2):
+    for threads in tqdm.tqdm((1, 2), desc="Measuring latency", unit=" runs"):
       measured = latency.measure(_WORKDIR.value, folder, threads=threads)
       for name, ms in measured.items():
         results[name].setdefault("latency_ms", {})[str(threads)] = ms
