@@ -2,7 +2,7 @@
 
 python answer_with_tensorflow.py E/saved_model a.jpg b.jpg
 
-The words of the classes come from E/labels.json, beside the SavedModel.
+The words of the classes lie in the SavedModel's folder, which may be moved.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main() -> int:
   parser.add_argument("saved_model", type=pathlib.Path)
   parser.add_argument("photos", nargs="+", type=pathlib.Path)
   given = parser.parse_args()
-  words = given.saved_model.resolve().parent / "labels.json"
+  words = given.saved_model / "assets.extra/labels.json"
   try:
     heads = json.loads(words.read_text(encoding="utf-8"))["heads"]
     contents = [photo.read_bytes() for photo in given.photos]

@@ -169,6 +169,17 @@ def test_tensorflow_says_sentences_classes_and_errors(user, expected):
   assert run.stdout.startswith("a.jpg: 당신은 ")
 
 
+def test_tensorflow_needs_the_saved_model_alone(user, expected):
+  run = user(
+    "mkdir alone && cp -r E/saved_model alone/m && "
+    "python examples/answer_with_tensorflow.py alone/m a.jpg"
+  )
+  assert run.returncode == 0, run.stderr[-2000:]
+  lines = run.stdout.splitlines()
+  assert lines[0] == f"a.jpg: {expected['sentence_ko'][0].decode()}"
+  assert [line.split()[0] for line in lines[2].split(", ")] == [*labels.HEADS]
+
+
 @pytest.mark.parametrize("kind", tflite_lib.KINDS)
 def test_litert_answers_with_every_file(user, place, kind):
   script = command("LiteRT in Python").replace("int8", kind)

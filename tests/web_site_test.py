@@ -850,6 +850,11 @@ def test_the_example_classifies_a_face(
     file = {"name": "a.png", "mimeType": "image/png", "buffer": encoded(face)}
     page.set_input_files("input", file)
     page.get_by_text(labels.sentence_en(**best)).wait_for()
+    page.set_input_files("input", file | {"name": "b", "buffer": b"<html>"})
+    page.get_by_text("No answer: ").wait_for()
+    assert len(page.inner_text("output")) > len("No answer: ")
+    page.set_input_files("input", file)  # It goes on.
+    page.get_by_text(labels.sentence_en(**best)).wait_for()
     page.close()
 
 
