@@ -41,7 +41,6 @@ _PEOPLE = flags.DEFINE_list(
 _SEED = 2
 _HEIGHT = 1000
 _GAP = 40
-_PHONE = {"width": 390, "height": 844}
 
 
 def _photo(number: str) -> Image.Image:
@@ -74,7 +73,9 @@ def _page(photo: pathlib.Path) -> Image.Image:
         browser = playwright.chromium.launch(
           executable_path=shutil.which(_CHROMIUM.value)
         )
-        page = browser.new_page(viewport=_PHONE, device_scale_factor=2)
+        page = browser.new_page(
+          viewport={"width": 390, "height": 844}, device_scale_factor=2
+        )
         page.goto(found[0])
         page.wait_for_selector("[data-ready]", state="attached")
         page.set_input_files("#your-face input[type=file]", photo)
