@@ -915,10 +915,10 @@ def compare(site, said, tmp_path):
   for number in range(3):
     photo(number).save(tmp_path / f"{number}.jpg", quality=92)
 
-  def run(*flags, model=None, prelude=""):
+  def run(*flags, prelude="pass"):
     command = [
       f"--site={site}",
-      f"--model={model or said.path}",
+      f"--model={said.path}",
       f"--photos_dir={tmp_path}",
       f"--chromium={browser.find()}",
       *flags,
@@ -955,12 +955,20 @@ def test_compare_web_says_how_often_they_agree(compare):
       "sys.modules['playwright'] = None",
       "error: comparing needs Playwright, which cannot be imported (",
     ),
-    (["--chromium=no_browser"], "", "error: --chromium: got 'no_browser', no "),
-    (["--site=nowhere"], "", "error: --site: got 'nowhere' without a page; "),
+    (
+      ["--chromium=no_browser"],
+      "pass",
+      "error: --chromium: got 'no_browser', no ",
+    ),
+    (
+      ["--site=nowhere"],
+      "pass",
+      "error: --site: got 'nowhere' without a page; ",
+    ),
   ],
 )
 def test_compare_web_says_what_is_missing(compare, flags, prelude, message):
-  result = compare(*flags, prelude=prelude or "pass")
+  result = compare(*flags, prelude=prelude)
   assert result.returncode == 1
   (line,) = result.stderr.splitlines()
   assert line.startswith(message)
