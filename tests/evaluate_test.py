@@ -8,7 +8,7 @@ import sys
 import keras
 import pytest
 
-from yourface_tfds import labels, models, train_settings
+from yourface_tfds import best_weights, labels, models, train_settings
 
 _ROOT = pathlib.Path(__file__).parents[1]
 
@@ -19,7 +19,7 @@ def workdir(tmp_path_factory):
   folder.mkdir()
   keras.utils.set_random_seed(0)
   model = models.build_model(models.ModelSettings(image_size=32))
-  model.save_weights(folder / "best.weights.h5")
+  best_weights.save(folder, model)
   settings = vars(train_settings.TrainSettings(image_size=32))
   (folder / "settings.json").write_text(json.dumps(settings))
   return folder

@@ -211,3 +211,10 @@ def test_memory_is_that_of_one_picture(tmp_path):
   # Each further frame took 25 MB, 1,475 in all; alpha in int32 1,000.
   assert many - one < 500
   assert alpha - many < 700
+
+
+def test_a_chunk_of_four_gigabytes_does_not_end_the_batch():
+  moving = bytearray(_moving_webp(100, 100, 100))
+  moving[34:38] = b"\xf8\xff\xff\xff"  # How long ANIM is.
+  _, error = _decode(bytes(moving))
+  assert error == photo_decode.UNREADABLE.encode()

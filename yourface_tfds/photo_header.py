@@ -48,10 +48,12 @@ def starts_with(
   encoded: tf.Tensor, magic: bytes, offset: int | tf.Tensor = 0
 ) -> tf.Tensor:
   """Returns bool[]: whether the bytes at `offset` are `magic`."""
-  size = tf.strings.length(encoded)
-  # substr fails beyond the end of a string.
-  start = tf.minimum(tf.cast(offset, tf.int32), size)
-  return tf.equal(tf.strings.substr(encoded, start, len(magic)), magic)
+  size = tf.cast(tf.strings.length(encoded), tf.int64)
+  # substr fails beyond the end of a string, and a hostile offset is 33 bits.
+  start = tf.clip_by_value(tf.cast(offset, tf.int64), 0, size)
+  return tf.equal(
+    tf.strings.substr(encoded, start, tf.constant(len(magic), tf.int64)), magic
+  )
 
 
 def read(encoded: tf.Tensor) -> Header:
