@@ -1,6 +1,7 @@
 """Drawn people and processes for the tests."""
 
 import atexit
+import operator
 import os
 import pathlib
 import shutil
@@ -9,6 +10,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterable
+from typing import Any
 
 from yourface_tfds import labels, sample_drawing, sample_people
 
@@ -44,6 +46,11 @@ def stock_example_dir() -> pathlib.Path:
 def environment() -> dict[str, str]:
   """Returns this process's environment, with quiet and small programs."""
   return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUTF8": "1"}
+
+
+def functions_of(graph: Any) -> list[Any]:
+  """Returns the functions that a GraphDef holds."""
+  return list(operator.attrgetter("library.function")(graph))
 
 
 def interruptible(command: Iterable[str]) -> list[str]:

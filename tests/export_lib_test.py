@@ -354,11 +354,8 @@ def test_the_export_holds_no_augmentation(photos_signature, drawings):
   second = answer(photos_signature, [jpeg(drawings[3])])
   for name, values in first.items():
     np.testing.assert_array_equal(values, second[name])
-  operations = {
-    node.op
-    for function in photos_signature.graph.as_graph_def().library.function
-    for node in function.node_def
-  }
+  functions = drawn.functions_of(photos_signature.graph.as_graph_def())
+  operations = {node.op for one in functions for node in one.node_def}
   assert "Conv2D" in operations  # The functions of the model are among them.
   assert not {op for op in operations if "Random" in op}
 

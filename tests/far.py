@@ -9,19 +9,16 @@
 as soon as it imports TensorFlow; `here(monkeypatch)` is for this process.
 """
 
-import atexit
 import functools
 import hashlib
 import importlib.util
 import pathlib
 import shutil
-import subprocess
-import tempfile
 
 import pytest
 import tensorflow as tf
 
-from tests import drawn
+from tests import drawn, native
 
 # Python imports it first. Registered when TensorFlow is imported, not before:
 # programs that never import it must not learn to by being tested.
@@ -48,20 +45,12 @@ sys.meta_path.insert(0, _Finder())
 @functools.cache
 def _built() -> pathlib.Path:
   """Returns the folder of the plugin and sitecustomize.py, or skips."""
-  compiler = shutil.which("cc") or shutil.which("gcc")
-  if compiler is None:
-    pytest.skip("no C compiler for tests/far_storage.c")
-  folder = pathlib.Path(tempfile.mkdtemp(prefix="your_face_far."))
-  atexit.register(shutil.rmtree, folder, ignore_errors=True)
-  subprocess.run(
-    [
-      *(compiler, "-O1", "-shared", "-fPIC", f"-I{tf.sysconfig.get_include()}"),
-      *(pathlib.Path(__file__).with_name("far_storage.c"), "-o"),
-      *(folder / "far_storage.so", f"-L{tf.sysconfig.get_lib()}"),
-      "-l:libtensorflow_framework.so.2",
-    ],
-    check=True,
-  )
+  flags = [
+    f"-I{tf.sysconfig.get_include()}",
+    f"-L{tf.sysconfig.get_lib()}",
+    "-l:libtensorflow_framework.so.2",
+  ]
+  folder = native.built("far_storage", flags).parent
   (folder / "sitecustomize.py").write_text(_SITECUSTOMIZE)
   return folder
 

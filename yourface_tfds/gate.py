@@ -36,6 +36,15 @@ SIGNATURES = ("serving_default", "photos")
 _NAMES = (*SIGNATURES, *tflite_lib.KINDS)
 
 
+_LIMITS = {
+  "difference": parity.LIMITS,
+  "accuracy_lost": {
+    name: {"points": 100 * most, "or_photos": 1}
+    for name, most in parity.MAX_LOST.items()
+  },
+}
+
+
 class RefusedError(cli.UserError):
   """An artefact that differs from its model by more than is allowed."""
 
@@ -144,13 +153,7 @@ def record(
   content = {
     "passed": not failures(ways) and not others,
     "not_compared": others,
-    "limits": {
-      "difference": parity.LIMITS,
-      "accuracy_lost": {
-        name: {"points": 100 * most, "or_photos": 1}
-        for name, most in parity.MAX_LOST.items()
-      },
-    },
+    "limits": _LIMITS,
     "ways": ways,
   }
   storage.write_text(path, cli.dump_json(content))

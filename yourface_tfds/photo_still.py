@@ -82,23 +82,28 @@ def _first_gif_frame(encoded: tf.Tensor) -> tf.Tensor:
     (13 + table(byte(tf.constant(10))), tf.constant(_AT_BLOCK), size),
     maximum_iterations=_MOST_BLOCKS,
   )
-  # Screen and frame as they stand there: two bytes each, the lower one first.
   screen = [byte(tf.constant(at)) for at in (6, 7, 8, 9)]
   frame = [byte(image + at) for at in (5, 6, 7, 8)]
-  larger = []
-  for low in (0, 2):
-    sides = [one[low] + 256 * one[low + 1] for one in (screen, frame)]
-    side = tf.maximum(*sides)
-    larger += [side % 256, side // 256]
   kept = tf.where(state == _DONE, end, 13)
   return tf.strings.join(
     [
       _slice(encoded, tf.constant(0), 6),
-      _letters(tf.stack(larger)),
+      _letters(tf.stack(_larger(screen, frame))),
       _slice(encoded, tf.constant(10), kept - 10),
       b";",
     ]
   )
+
+
+def _larger(screen: list[tf.Tensor], frame: list[tf.Tensor]) -> list[tf.Tensor]:
+  """Two sizes of two bytes a side, the lower one first -> the larger sides."""
+  larger = []
+  for low in (0, 2):
+    side = tf.maximum(
+      *(one[low] + 256 * one[low + 1] for one in (screen, frame))
+    )
+    larger += [side % 256, side // 256]
+  return larger
 
 
 def _letters(values: tf.Tensor) -> tf.Tensor:

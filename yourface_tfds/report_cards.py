@@ -14,6 +14,7 @@ from yourface_tfds import (
   input_pipeline,
   labels,
   metrics,
+  predict_words,
 )
 
 _LOOKED_AT = 256
@@ -60,18 +61,7 @@ def surest(
     return None
   chosen = {head: row[best].tolist() for head, row in answers.items()}
   index = {head: int(np.argmax(row)) for head, row in chosen.items()}
-  korean, english = (
-    template.format(
-      **{
-        head: (words.korean if in_korean else words.names)[index[head]]
-        for head, words in labels.HEADS.items()
-      }
-    )
-    for template, in_korean in (
-      (labels.SENTENCE_KO, True),
-      (labels.SENTENCE_EN, False),
-    )
-  )
+  korean, english = predict_words.ours().sentences(index)
   return card.draw(
     batch["image"][best],
     card.Answer(sentence_ko=korean, sentence_en=english, probabilities=chosen),
