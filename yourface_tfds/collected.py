@@ -23,7 +23,7 @@ _NOWHERE = [math.nan] * 10
 class Pictures:
   """Crops and thumbnails in the spool, and the landmarks of the crops.
 
-  Arrays, not objects: of a million photos they take 52 MB instead of 330.
+  Arrays, not objects: 48 bytes a photo instead of 330.
   """
 
   def __init__(self, spool: BinaryIO) -> None:

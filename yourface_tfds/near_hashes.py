@@ -101,7 +101,7 @@ class _Pairs:
   """Compares rows, and hands each near pair over once.
 
   A pair may meet in many bands. Only the first counts, which its own bits tell:
-  to remember the pairs took hundreds of MB of 58,200 photos that are alike.
+  pairs that are remembered grow with the square of photos that are alike.
   """
 
   def __init__(
