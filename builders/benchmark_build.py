@@ -5,8 +5,12 @@ python -m builders.benchmark_build --manual_dir=M
 
 from absl import flags
 
+from yourface_tfds import cli
+
+# isort: split
+# After cli, which keeps TensorFlow's greeting out of the way.
 from builders.your_face import your_face_dataset_builder
-from yourface_tfds import build_benchmark, cli, mtcnn
+from yourface_tfds import build_benchmark, mtcnn
 
 _MANUAL_DIR = flags.DEFINE_string(
   "manual_dir",

@@ -44,6 +44,10 @@ _GAP = 40
 
 
 def _photo(number: str) -> Image.Image:
+  if not number.isdecimal():
+    raise cli.UserError(
+      f"--people: got {number!r}, allowed: three numbers with commas between"
+    )
   person = sample_people.make_person(_SEED, int(number))
   return sample_drawing.draw_photo(person, _SEED, 0)
 

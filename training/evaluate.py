@@ -8,10 +8,13 @@ from typing import TextIO
 
 from absl import flags
 
+from yourface_tfds import cli
+
+# isort: split
+# After cli, which keeps TensorFlow's greeting out of the way.
 from yourface_tfds import (
   built_dataset,
   calibrated,
-  cli,
   folder_lock,
   metrics,
   report,
