@@ -68,25 +68,18 @@ def run(
   result: dict[str, Any] = {"cap_mb": cap_mb, "runs": []}
   try:
     for number, manual_dir in enumerate(manual_dirs):
-      place = folder / str(number)
-      built = [
-        *("tfds", "build", "builders/your_face", f"--manual_dir={manual_dir}"),
-        *(f"--data_dir={place / 'D'}", "--config=jpeg"),
-      ]
-      trained = [
-        *("training.train", f"--data_dir={place / 'D'}"),
-        *(f"--workdir={place / 'W'}", f"--epochs={epochs}", *flags),
-      ]
       found = len(photos.scan(f"{manual_dir}/photos"))
-      one = {
-        "manual_dir": manual_dir,
-        "photos": found,
-        "build": {},
-        "train": {},
-      }
+      one: dict[str, Any] = {"manual_dir": manual_dir, "photos": found}
+      one |= {"build": {}, "train": {}}
       result["runs"].append(one)
-      _measure(built, cap_mb, out, one["build"])
-      _measure(trained, cap_mb, out, one["train"])
+      place = folder / str(number)
+      built = ("tfds", "build", "builders/your_face", "--config=jpeg")
+      data_dir = f"--data_dir={place / 'D'}"
+      command = [*built, f"--manual_dir={manual_dir}", data_dir]
+      _measure(command, cap_mb, out, one["build"])
+      trained = ("training.train", f"--workdir={place / 'W'}", data_dir)
+      command = [*trained, f"--epochs={epochs}", *flags]
+      _measure(command, cap_mb, out, one["train"])
   except (cli.UserError, KeyboardInterrupt) as error:
     result["failed"] = cli.one_line(error)
     raise
@@ -140,9 +133,8 @@ def _measure(
       _send(process, signal.SIGKILL)
       watch.end()
       seconds = time.monotonic() - start
-      told["seconds"] = round(seconds, 1)
-      told["peak_mb"] = max(watch.mb)
-      told["mb"] = watch.mb
+      told |= {"seconds": round(seconds, 1), "peak_mb": max(watch.mb)}
+      told |= {"mb": watch.mb}
       if ends:
         told["epoch_peaks_mb"] = _peaks(watch.mb, ends, seconds)
   if watch.is_above:
