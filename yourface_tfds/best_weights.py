@@ -9,7 +9,6 @@ replaced that of both the old and the new ones, so that a kill in between leaves
 a pair that fits.
 """
 
-import hashlib
 import os
 import pathlib
 
@@ -23,7 +22,6 @@ DIGESTS_NAME = "best.weights.json"
 
 _MEND = "copy it again, or train again in another --workdir"
 _LOOKS = 3  # Training may replace the weights between two looks.
-_PIECE = 1 << 20
 _HEADER = 4096  # Bytes of HDF5's own that a variable may need.
 
 
@@ -39,7 +37,7 @@ def save(folder: storage.Anywhere, model: keras.Model) -> None:
     with temporary.open("rb") as file:
       # After a power cut the name must not lead to an empty file.
       os.fsync(file.fileno())
-    new = _sha256(temporary)
+    new = storage.sha256(temporary)
     _write_digests(folder, [new, *_still_good(folder)])
   _write_digests(folder, [new])
 
@@ -56,9 +54,8 @@ def load(folder: storage.Anywhere, model: keras.Model) -> None:
   with storage.local_file(weights) as path:
     try:
       model.load_weights(path)
-    except (
-      Exception
-    ) as error:  # h5py and Keras raise anything on damaged files.
+    except Exception as error:
+      # h5py and Keras raise anything on damaged files.
       raise json_files.damaged(weights, cli.one_line(error), _MEND) from error
 
 
@@ -90,7 +87,7 @@ def check(folder: storage.Anywhere) -> None:
 
 def digest(folder: storage.Anywhere) -> str:
   """Returns the SHA-256 of the weights that are there."""
-  return _sha256(storage.path(folder) / NAME)
+  return storage.sha256(storage.path(folder) / NAME)
 
 
 def _check_room(path: pathlib.Path, model: keras.Model) -> None:
@@ -137,11 +134,3 @@ def _digests(folder: storage.Anywhere) -> list[str] | None:
 def _write_digests(folder: storage.Anywhere, digests: list[str]) -> None:
   path = storage.path(folder) / DIGESTS_NAME
   storage.write_text(path, cli.dump_json({"sha256": digests}))
-
-
-def _sha256(path: storage.Path) -> str:
-  found = hashlib.sha256()
-  with path.open("rb") as file:
-    while piece := file.read(_PIECE):
-      found.update(piece)
-  return found.hexdigest()

@@ -10,7 +10,6 @@ all record sets but `examples`, which describes the shards: TFDS reads those.
 """
 
 import dataclasses
-import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -161,12 +160,6 @@ def _responsible(
 
 
 def _file(folder: storage.Path, name: str) -> dict[str, Any]:
-  digest = hashlib.sha256()
-  size = 0
-  with (folder / name).open("rb") as file:
-    while chunk := file.read(2**20):
-      digest.update(chunk)
-      size += len(chunk)
   shard = _SHARD.fullmatch(name)
   suffix = shard[2] if shard else name.rpartition(".")[2]
   return {
@@ -174,9 +167,9 @@ def _file(folder: storage.Path, name: str) -> dict[str, Any]:
     "@id": name,
     "name": name,
     "contentUrl": name,
-    "contentSize": f"{size} B",
+    "contentSize": f"{storage.size(folder / name)} B",
     "encodingFormat": _FORMATS.get(suffix, "text/plain"),
-    "sha256": digest.hexdigest(),
+    "sha256": storage.sha256(folder / name),
   }
 
 

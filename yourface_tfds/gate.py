@@ -227,7 +227,7 @@ def _digest(folder: storage.Path, name: str) -> str | None:
     path = path / manifest.NAME
   if not path.is_file():
     return None
-  return hashlib.sha256(path.read_bytes()).hexdigest()
+  return storage.sha256(path)
 
 
 def _bytes(path: storage.Path) -> int:

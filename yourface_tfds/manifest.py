@@ -10,7 +10,6 @@ was exported, not a forger from us: who can write the folder can write the list.
   manifest.check("E/saved_model")
 """
 
-import hashlib
 import json
 import os
 
@@ -32,7 +31,7 @@ def write(folder: str | os.PathLike[str]) -> None:
     folder: of a SavedModel; an older manifest is replaced.
   """
   folder = storage.path(folder)
-  files = {name: _digest(folder / name) for name in _files(folder)}
+  files = {name: storage.sha256(folder / name) for name in _files(folder)}
   content = cli.dump_json({"format": _FORMAT, "sha256": files})
   storage.write_text(folder / NAME, content + "\n")
 
@@ -81,7 +80,7 @@ def check(
       f"{flag}: {folder / name} {state} its {NAME}; {_WARNING}"
     )
   for name in sorted(found):
-    if _digest(folder / name) != listed[name]:
+    if storage.sha256(folder / name) != listed[name]:
       raise cli.UserError(
         f"{flag}: {folder / name} is not the file that was exported, its "
         f"SHA-256 differs from {NAME}; export again, or: {_WARNING}"
@@ -91,11 +90,3 @@ def check(
 def _files(folder: storage.Path) -> list[str]:
   """Returns the files below a folder but the manifest, links as files."""
   return [name for name in storage.files(folder) if name != NAME]
-
-
-def _digest(path: storage.Path) -> str:
-  digest = hashlib.sha256()
-  with path.open("rb") as file:
-    while chunk := file.read(1 << 20):
-      digest.update(chunk)
-  return digest.hexdigest()

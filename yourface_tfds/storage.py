@@ -133,6 +133,15 @@ def size(place: Anywhere) -> int:
   return target.stat().length
 
 
+def sha256(place: Anywhere) -> str:
+  """Returns the SHA-256 of a file, in hexadecimal."""
+  digest = hashlib.sha256()
+  with path(place).open("rb") as file:
+    while piece := file.read(1 << 20):
+      digest.update(piece)
+  return digest.hexdigest()
+
+
 def copy_tree(source: Anywhere, target: Anywhere) -> None:
   """Copies the files of a folder from anywhere to anywhere."""
   for name in files(source):
