@@ -80,6 +80,7 @@ def test_nothing_half_written_is_left(process, workdir):
   names = sorted(path.name for path in workdir.iterdir())
   assert names == [
     "best.weights.h5",
+    "best.weights.json",
     "evaluate_test.json",
     "evaluate_unseen.json",
     "model_card.md",
