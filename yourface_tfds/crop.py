@@ -168,7 +168,9 @@ def _transform(
     float32 [1, 8] for ImageProjectiveTransformV3, which counts from the centre
     of the first pixel, 0.5 in continuous pixels.
   """
-  step = side / size
+  # Not side / size: TensorFlow turns that into this, one rounding off, in some
+  # graphs and not in others (eagerly, inside tf.data).
+  step = side * (1 / size)
   sine, cosine = tf.sin(angle) * step, tf.cos(angle) * step
   half = (size - 1) / 2
   y, x = tf.unstack(centre)

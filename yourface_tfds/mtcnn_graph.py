@@ -264,6 +264,7 @@ def _finish(
   return (
     tf.gather(found.photo, rows),
     tf.gather(boxes, rows),
-    tf.round(tf.gather(found.scores, rows) * 1e4) / 1e4,
+    # Not / 1e4, which some graphs turn into this, one rounding off.
+    tf.round(tf.gather(found.scores, rows) * 1e4) * 1e-4,
     tf.round(tf.gather(landmarks, rows) * _GRID) / _GRID,
   )

@@ -36,6 +36,18 @@ class Faces(NamedTuple):
   crops: tf.Tensor
 
 
+class _Seen(NamedTuple):
+  """Photos, one row each.
+
+  Attributes:
+    files: what they are decoded from.
+    shrink: int64[B], by how much they are decoded smaller.
+  """
+
+  files: photo_decode.Files
+  shrink: tf.Tensor
+
+
 class _Fitted(NamedTuple):
   """Faces in pixels of the fitted photo they were found in.
 
@@ -77,47 +89,49 @@ def find_main(
   encoded = tf.cond(
     tf.equal(wanted, 0), lambda: tf.fill([1], ""), lambda: encoded
   )
-  size = finder.detector.settings.input_size
-  seen = photo_decode.decode_for(encoded, size)
+  seen = _see(finder, encoded)
   every, counts = _main_faces(finder, seen)
-  rows = tf.where((counts > 0) & tf.equal(seen.errors, ""))[:, 0]
+  decodable = tf.equal(seen.files.errors, "")
+  errors = tf.where(decodable, photo_decode.UNREADABLE, seen.files.errors)
+  errors = tf.tensor_scatter_nd_update(
+    errors, every.photo[:, tf.newaxis], tf.where(counts > 0, "", NO_FACE)
+  )
+  rows = tf.where(counts > 0)[:, 0]
   fitted = _Fitted(*(tf.gather(values, rows) for values in every))
   found, fine = _finish(finder, seen, fitted)
-  errors = tf.where(tf.equal(seen.errors, ""), NO_FACE, seen.errors)
+  rows = fitted.photo[:, tf.newaxis]
   errors = tf.tensor_scatter_nd_update(
-    errors,
-    rows[:, tf.newaxis],
-    tf.where(fine, "", photo_decode.UNREADABLE),
+    errors, rows, tf.where(fine, "", photo_decode.UNREADABLE)
   )
   batch = tf.shape(encoded, tf.int64)[:1]
-  spread = Faces(
-    *(
-      tf.scatter_nd(
-        rows[:, tf.newaxis],
-        values,
-        tf.concat([batch, tf.shape(values, tf.int64)[1:]], 0),
-      )
-      for values in found
-    )
-  )
+
+  def spread(rows: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    shape = tf.concat([batch, tf.shape(values, tf.int64)[1:]], 0)
+    return tf.scatter_nd(rows, values, shape)[:wanted]
+
+  counts = spread(every.photo[:, tf.newaxis], counts)
+  errors = errors[:wanted]
   return (
-    Faces(*(values[:wanted] for values in spread)),
-    tf.where(tf.equal(errors, ""), counts, 0)[:wanted],
-    errors[:wanted],
+    Faces(*(spread(rows, values) for values in found)),
+    tf.where(tf.equal(errors, ""), counts, 0),
+    errors,
   )
+
+
+def _see(finder: faces.FaceFinder, encoded: tf.Tensor) -> _Seen:
+  files = photo_decode.examine(encoded)
+  long_side = finder.detector.settings.input_size
+  return _Seen(files, photo_decode.shrinking(files, long_side))
 
 
 def _main_faces(
-  finder: faces.FaceFinder, seen: photo_decode.Decoded
+  finder: faces.FaceFinder, seen: _Seen
 ) -> tuple[_Fitted, tf.Tensor]:
-  """Returns a row for each photo, and int64[B], how many faces it has."""
+  """Returns a row for each photo that can be decoded, and how many faces."""
 
-  def look(
-    row: tf.Tensor, decoded: tf.Tensor, orientation: tf.Tensor
-  ) -> tuple[_Fitted, tf.Tensor]:
+  def look(row: tf.Tensor, photo: tf.Tensor) -> tuple[_Fitted, tf.Tensor]:
     # One at a time: a photo padded for another would be found a little
     # elsewhere, since the pyramid's sides are rounded.
-    photo = photo_decode.parse(decoded, orientation)
     image, size = finder.fit(photo)
     main = finder.locate(image[tf.newaxis], size[tf.newaxis])
     box, landmarks = main.boxes[0], main.landmarks[0]
@@ -126,22 +140,11 @@ def _main_faces(
     fitted = _Fitted(row, shape, size, box, landmarks, main.scores[0], crop)
     return fitted, main.count[0]
 
-  side = finder.crop_settings.image_size
-  one = _Fitted(
-    photo=tf.TensorSpec([], tf.int64),
-    shapes=tf.TensorSpec([2], tf.int32),
-    sizes=tf.TensorSpec([2], tf.int32),
-    boxes=tf.TensorSpec([4], tf.float32),
-    landmarks=tf.TensorSpec([5, 2], tf.float32),
-    scores=tf.TensorSpec([], tf.float32),
-    crops=tf.TensorSpec([side, side, 3], tf.uint8),
-  )
-  rows = tf.range(tf.size(seen.pixels, tf.int64))
-  return tf.map_fn(
-    lambda row: look(*row),
-    (rows, seen.pixels, seen.files.headers.orientation),
-    fn_output_signature=(one, tf.TensorSpec([], tf.int64)),
-    parallel_iterations=2,
+  return photo_decode.collect(
+    photo_decode.decoded(*seen).map(
+      look, num_parallel_calls=photo_decode.PARALLEL
+    ),
+    tf.size(seen.shrink, tf.int64),
   )
 
 
@@ -158,13 +161,12 @@ def find_all(
     One row a face; string[], what is wrong with the photo, "" where there is a
     face.
   """
-  long_side = finder.detector.settings.input_size
-  seen = photo_decode.decode_for(encoded[tf.newaxis], long_side)
-  orientation = seen.files.headers.orientation
-  photo = photo_decode.parse(seen.pixels[0], orientation[0])
+  seen = _see(finder, encoded[tf.newaxis])
+  pixels, errors = photo_decode.decode_all(*seen)
+  photo = photo_decode.parse(pixels[0])
   image, size = finder.fit(photo)
   every = finder.detector.detect(image[tf.newaxis], size[tf.newaxis])
-  kept = (every.scores >= finder.min_score) & tf.equal(seen.errors[0], "")
+  kept = (every.scores >= finder.min_score) & tf.equal(errors[0], "")
   rows = tf.where(kept)[:, 0]
   boxes, landmarks, scores = (
     tf.gather(values, rows)
@@ -186,14 +188,14 @@ def find_all(
   )
   found, fine = _finish(finder, seen, fitted)
   wrong = tf.where(tf.reduce_all(fine), NO_FACE, photo_decode.UNREADABLE)
-  wrong = tf.where(tf.equal(seen.errors[0], ""), wrong, seen.errors[0])
+  wrong = tf.where(tf.equal(errors[0], ""), wrong, errors[0])
   rows = tf.where(fine)[:, 0]
   found = Faces(*(tf.gather(values, rows) for values in found))
   return found, tf.where(tf.size(rows) > 0, "", wrong)
 
 
 def _finish(
-  finder: faces.FaceFinder, seen: photo_decode.Decoded, fitted: _Fitted
+  finder: faces.FaceFinder, seen: _Seen, fitted: _Fitted
 ) -> tuple[Faces, tf.Tensor]:
   """Cuts anew what needs more pixels, and brings all to 0..1.
 
@@ -222,7 +224,7 @@ def _finish(
 
 
 def _too_coarse(
-  finder: faces.FaceFinder, seen: photo_decode.Decoded, fitted: _Fitted
+  finder: faces.FaceFinder, seen: _Seen, fitted: _Fitted
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns faces whose crop can show more than was decoded.
 
@@ -248,7 +250,7 @@ def _too_coarse(
 
 def _cut_anew(
   finder: faces.FaceFinder,
-  seen: photo_decode.Decoded,
+  seen: _Seen,
   fitted: _Fitted,
   rows: tf.Tensor,
   wanted: tf.Tensor,
@@ -263,11 +265,10 @@ def _cut_anew(
   # Several faces of one photo mostly ask for the same.
   keys, place = tf.unique(photo * _KEY + shrink)
   files = photo_decode.take(seen.files, keys // _KEY)
-  decoded, errors = photo_decode.decode_all(files, keys % _KEY)
+  pixels, errors = photo_decode.decode_all(files, keys % _KEY)
 
   def cut(place: tf.Tensor, *where: tf.Tensor) -> tf.Tensor:
-    orientation = files.headers.orientation[place]
-    larger = photo_decode.parse(decoded[place], orientation)
+    larger = photo_decode.parse(pixels[place])
     return finder.cut(larger, *where)[0]
 
   side = finder.crop_settings.image_size
