@@ -540,14 +540,26 @@ def tab_to(page, name):
   raise AssertionError(f"{name} is not reached by Tab")
 
 
+def choose_by_key(page):
+  """Presses Enter until a file is asked for, at most three times."""
+  choosers = []
+  page.on("filechooser", lambda chooser: choosers.append(chooser))
+  for _ in range(3):
+    page.keyboard.press("Enter")
+    # Chromium beside other busy processes swallowed the first one once.
+    for _ in range(50):
+      page.wait_for_timeout(200)
+      if choosers:
+        return choosers[0]
+  raise AssertionError("Enter opens nothing")
+
+
 @pytest.mark.slow
 def test_the_keyboard_is_enough(page, said, two, tmp_path):
   (tmp_path / "two.png").write_bytes(two)
   expected = [text.decode() for text in said(two)["sentence_en"]]
   tab_to(page, "file")
-  with page.expect_file_chooser() as chooser:
-    page.keyboard.press("Enter")
-  chooser.value.set_files(tmp_path / "two.png")
+  choose_by_key(page).set_files(tmp_path / "two.png")
   page.wait_for_selector("#result:focus")
   assert sentence(page) == expected[0]
   tab_to(page, "download")
