@@ -56,6 +56,23 @@ def shifted(difference):
   return way
 
 
+def test_a_smaller_last_batch_is_not_traced_again(model):
+  traces = []
+
+  class Traced:
+    inputs = model.inputs
+
+    def __call__(self, faces, training):
+      traces.append(faces.shape)
+      return model(faces, training=training)
+
+  whole = batch(model)
+  part = {key: values[:3] for key, values in whole.items()}
+  results = parity.compare(Traced(), {"int8": shifted(0)}, [whole, part])
+  assert traces == [(None, SIZE, SIZE, 3)]
+  assert results["int8"]["images"] == len(whole["image"]) + 3
+
+
 @pytest.mark.parametrize(
   ("name", "difference", "failures"),
   [

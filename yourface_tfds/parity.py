@@ -110,7 +110,11 @@ def compare(
     agreement, accuracy_lost) and failures, a text each. One that answered none
     of the photos is asked about drawn people instead: `on` says so.
   """
-  step = tf.function(lambda faces: model(faces, training=False))
+  step = tf.function(
+    lambda faces: model(faces, training=False),
+    # Else the last batch, which is smaller, is a trace of its own.
+    input_signature=[tf.TensorSpec(model.inputs[0].shape, tf.float32)],
+  )
   said: dict[str, list[Answers]] = {name: [] for name in (KERAS, *ways)}
   meant: dict[str, list[Answers]] = {name: [] for name in ways}
   known: dict[str, list[np.ndarray]] = {}
