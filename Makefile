@@ -12,6 +12,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.10 python3; do \
 BIN := .venv/bin
 STAMP := .venv/.installed
 # Tests of one file stay in one process, which draws and trains once for all.
+# Files begin in the order of tests/conftest.py, not those of most tests first.
 TEST_PROCESSES ?= 2
 
 help:
@@ -37,7 +38,7 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile \
-	  --max-worker-restart=2
+	  --no-loadscope-reorder --max-worker-restart=2
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

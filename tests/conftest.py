@@ -20,11 +20,23 @@ _DETECTION = ("box", "landmarks", "score", "faces")
 
 
 def pytest_collection_modifyitems(items):
+  _slow_files_first(items)
   if os.environ.get("YOURFACE_SLOW") != "1":
     skip = pytest.mark.skip(reason="takes minutes; on with YOURFACE_SLOW=1")
     for item in items:
       if "slow" in item.keywords:
         item.add_marker(skip)
+
+
+def _slow_files_first(items):
+  """Where time may run out, real kills come first and quick tests last."""
+  slow = {item.path for item in items if "slow" in item.keywords}
+  items.sort(
+    key=lambda item: (
+      not item.path.stem.endswith("kills_test"),
+      item.path not in slow,
+    )
+  )
 
 
 @pytest.hookimpl(tryfirst=True)
