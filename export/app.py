@@ -66,6 +66,9 @@ def main(argv: list[str]) -> None:
   cli.no_arguments(argv)
   # Python's own way with SIGTERM leaves the folders of the program behind.
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+  if sys.stderr.isatty():
+    # Gradio, the model and its first answer take 5 to 20 seconds.
+    print("Starting; the address comes in some seconds", file=sys.stderr)
   host, wanted = _HOST.value, _PORT.value
   settings = app_desk.Settings(
     language=_LANGUAGE.value,

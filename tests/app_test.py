@@ -5,6 +5,7 @@ import contextlib
 import importlib.util
 import io
 import json
+import os
 import re
 import signal
 import socket
@@ -621,6 +622,23 @@ def test_a_bad_flag_is_one_line(flags, message):
   assert done.returncode == 1
   assert message in done.stderr and done.stderr.count("\n") == 1, done.stderr
   assert done.stdout == ""
+
+
+def test_who_waits_at_a_terminal_is_told():
+  needs_gradio()
+  terminal, end = os.openpty()
+  done = subprocess.run(
+    [sys.executable, "-m", "export.app", "--model=nowhere"],
+    stderr=end,
+    env=drawn.environment(),
+    cwd=drawn.ROOT,
+  )
+  os.close(end)
+  first, second = os.read(terminal, 4096).splitlines()
+  os.close(terminal)
+  assert done.returncode == 1
+  assert first == b"Starting; the address comes in some seconds"
+  assert second.startswith(b"error: --model: no SavedModel in 'nowhere'")
 
 
 def test_without_gradio_it_says_what_to_install(tmp_path):
