@@ -120,6 +120,20 @@ def test_groups_hold_the_copies_of_one_picture():
   assert shuffled == [wanted[i] for i in order]
 
 
+@pytest.mark.parametrize("count", [0, 1, 20])
+def test_progress_is_told_of_each_step(count):
+  prints = [
+    {"picture": _hash(_picture(seed)).tobytes()} for seed in range(count)
+  ]
+  for one in prints[1:]:
+    one["face"] = one["picture"]
+    one["wide"] = bytes(576)
+  calls = []
+  digests = [str(number) for number in range(count)]
+  duplicates.find_groups(prints, digests, lambda: calls.append(None))
+  assert len(calls) == duplicates.STEPS
+
+
 def test_groups_of_nothing_and_of_one():
   assert duplicates.find_groups([], []) == []
   assert _groups([_hash(_picture(0))], ["only"]) == ["only"]

@@ -335,6 +335,20 @@ def _deal(album, people, settings):
   return {int(row.path.split("/")[1][:-4]): row for row in rows}
 
 
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_a_bar_where_near_duplicates_take_long(monkeypatch, capsys, seconds):
+  monkeypatch.setattr(prepare, "_SECONDS_UNSAID", seconds)
+  people = {"p0": dict.fromkeys(labels.HEADS, 0)}
+  album = [(0, "accepted", picture, ()) for picture in range(3)]
+  _deal(album, people, build_settings.BuildSettings())
+  told = capsys.readouterr().err
+  if seconds:
+    assert told == ""
+  else:
+    assert told.splitlines()[-1].startswith("Looking for near-duplicates: 100%")
+    assert "68/68" in told
+
+
 @_property
 @hypothesis.given(album=_albums(), people=_PEOPLE, settings=_SETTINGS)
 def test_no_picture_and_no_unseen_person_crosses(album, people, settings):

@@ -13,7 +13,7 @@ A picture is known by two prints, and one is enough:
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -47,6 +47,9 @@ _ABOVE_OUTSIDE = [max(level, 1) for level in range(256)]
 _PICTURE_ORDERS, _FACE_ORDERS = (149,), (149, 91, 53)
 """Odd multipliers, each an order of the 256 bits that puts those of a band far
 apart: else all would lie in one plain wall, and most photos in one bucket."""
+
+STEPS = near_hashes.BANDS * (len(_PICTURE_ORDERS) + len(_FACE_ORDERS))
+"""Of `find_groups`, each about as long as the others."""
 
 
 def prints(photo: np.ndarray, landmarks: np.ndarray | None) -> dict[str, bytes]:
@@ -121,7 +124,9 @@ def _patch(
 
 
 def find_groups(
-  prints: Sequence[Mapping[str, bytes]], digests: Sequence[str]
+  prints: Sequence[Mapping[str, bytes]],
+  digests: Sequence[str],
+  progress: Callable[[], object] = lambda: None,
 ) -> list[str]:
   """Puts photos of one picture into one group.
 
@@ -133,6 +138,7 @@ def find_groups(
   Args:
     prints: of each photo.
     digests: content digest of each file, which names its group.
+    progress: called after each of `STEPS`.
 
   Returns:
     The group of each photo: the smallest digest among its members.
@@ -148,9 +154,9 @@ def find_groups(
   _, firsts, of_print = np.unique(whole, return_index=True, return_inverse=True)
   groups.join(different, different[firsts[of_print]])
   plain = np.sort(firsts)
-  _join_pictures(groups, hashes[plain], different[plain])
+  _join_pictures(groups, hashes[plain], different[plain], progress)
   del hashes, whole
-  _join_crops(groups, prints, different)
+  _join_crops(groups, prints, different, progress)
   smallest: dict[int, str] = {}
   for label, digest in zip(groups.labels.tolist(), digests, strict=True):
     smallest[label] = min(digest, smallest.get(label, digest))
@@ -189,7 +195,10 @@ class _Groups:
 
 
 def _join_pictures(
-  groups: _Groups, hashes: np.ndarray, rows: np.ndarray
+  groups: _Groups,
+  hashes: np.ndarray,
+  rows: np.ndarray,
+  progress: Callable[[], object],
 ) -> None:
   """Joins photos whose hashes say that they are one picture."""
 
@@ -203,11 +212,15 @@ def _join_pictures(
     join,
     distance=_PICTURE_DISTANCE,
     orders=_PICTURE_ORDERS,
+    progress=progress,
   )
 
 
 def _join_crops(
-  groups: _Groups, prints: Sequence[Mapping[str, bytes]], rows: np.ndarray
+  groups: _Groups,
+  prints: Sequence[Mapping[str, bytes]],
+  rows: np.ndarray,
+  progress: Callable[[], object],
 ) -> None:
   """Joins photos whose surroundings of the face say so."""
   rows = rows[[("face" in prints[row]) for row in rows.tolist()]]
@@ -225,6 +238,7 @@ def _join_crops(
     join,
     distance=_FACE_DISTANCE,
     orders=_FACE_ORDERS,
+    progress=progress,
   )
 
 

@@ -45,6 +45,8 @@ CACHE_NAME = "detections.sqlite3"
 
 # Photos after which freed memory is given back: those of many sizes leave gaps.
 _TRIMMED = 1024
+_SECONDS_UNSAID = 2
+"""That near-duplicates may take before there is a bar: most take less."""
 _CHUNK = 64
 """Files a thread works on at a time: enough of one shape to share a batch."""
 
@@ -238,12 +240,19 @@ def deal(
   """
   decoded = [row for row in rows if row.group]
   order = sorted(range(len(decoded)), key=lambda number: decoded[number].path)
-  groups = iter(
-    duplicates.find_groups(
-      spooled_prints.Picked(prints, order),
-      [decoded[number].group for number in order],
+  with tqdm.tqdm(
+    total=duplicates.STEPS,
+    unit=" steps",
+    desc="Looking for near-duplicates",
+    delay=_SECONDS_UNSAID,
+  ) as bar:
+    groups = iter(
+      duplicates.find_groups(
+        spooled_prints.Picked(prints, order),
+        [decoded[number].group for number in order],
+        bar.update,
+      )
     )
-  )
   grouped = [
     dataclasses.replace(row, group=next(groups)) if row.group else row
     for row in sorted(rows, key=lambda row: row.path)
