@@ -17,7 +17,7 @@ BANDS, BAND_BITS = 17, 15
 
 _LARGE = 256  # Members of a bucket that are worth a loop of their own.
 _COMPARED = 1 << 16  # Pairs at a time: 8 MB.
-_HANDED = 4096  # Pairs to the caller at a time: 60 MB if it takes patches.
+_HANDED = 256  # Pairs to the caller at a time: patches that fit a cache.
 
 Groups = Callable[[np.ndarray], np.ndarray]
 Join = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
