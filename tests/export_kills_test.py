@@ -147,11 +147,14 @@ def _leftovers(folder):
 
 def _kill_at(process, out, moment, rng, seconds):
   """Kills at a moment; returns whether it still ran."""
-  before = (out / "saved_model" / manifest.NAME).stat().st_mtime_ns
+  path = out / "saved_model" / manifest.NAME
+  before = path.stat().st_mtime_ns
 
   def published():
-    path = out / "saved_model" / manifest.NAME
-    return not path.exists() or path.stat().st_mtime_ns > before
+    try:
+      return path.stat().st_mtime_ns > before
+    except FileNotFoundError:
+      return True
 
   def writing():
     return bool(list(out.glob("*.incomplete.*"))) or bool(
