@@ -158,10 +158,17 @@ def recorded(data_dir):
 
 def wait_for(condition, process, seconds=120.0):
   """Waits until something is so or the process has ended; returns which."""
-  end = time.monotonic() + seconds
-  while not condition():
-    if process.poll() is not None:
+
+  def holds():
+    try:
       return condition()
+    except FileNotFoundError:  # Gone between two calls: look again.
+      return False
+
+  end = time.monotonic() + seconds
+  while not holds():
+    if process.poll() is not None:
+      return holds()
     assert time.monotonic() < end, "nothing happened"
     time.sleep(0.001)
   return True
