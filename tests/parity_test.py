@@ -231,6 +231,7 @@ def test_a_model_that_answers_with_nan_is_no_agreement(model):
   ]
 
 
+@pytest.mark.slow
 def test_where_no_face_is_found_photos_are_drawn_people(
   model, export, tmp_path
 ):
@@ -261,6 +262,7 @@ def other(model):
   return clone
 
 
+@pytest.mark.slow
 def test_an_export_of_other_weights_is_refused(model, export):
   with pytest.raises(cli.UserError) as error:
     gate.saved_model(
@@ -271,6 +273,7 @@ def test_an_export_of_other_weights_is_refused(model, export):
   assert str(error.value).endswith("allowed: 1e-05; it was not written")
 
 
+@pytest.mark.slow
 def test_a_failed_check_leaves_no_saved_model(model, tmp_path):
   path = tmp_path / "saved_model"
 
