@@ -99,6 +99,6 @@ def _held(count):
 def test_a_photo_costs_a_kilobyte():
   (few, few_dealt), (many, many_dealt) = _held(4_000), _held(16_000)
   # 5 % of a build's 1.1 GB, over the 43,680 photos from 14,520 to 58,200, are
-  # 1,259 bytes; 662 to 672 and 991 to 1,000 were held in six runs.
+  # 1,259 bytes; 661 to 672 and 991 to 1,000 were held in six runs.
   assert (many - few) / 12_000 < 750
   assert (many_dealt - few_dealt) / 12_000 < 1_100
