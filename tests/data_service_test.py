@@ -18,7 +18,13 @@ import pytest
 import tensorflow as tf
 
 from tests import damage, drawn
-from yourface_tfds import built_dataset, cli, data_service, input_pipeline
+from yourface_tfds import (
+  built_dataset,
+  cli,
+  data_service,
+  input_pipeline,
+  served_input,
+)
 
 _CONFIG = "jpeg-image_size_32"
 _COMMAND = (sys.executable, "-m", "training.data_service")
@@ -129,6 +135,10 @@ def test_every_step_once_and_in_order(dataset, caplog):
     # The service did it, not this process.
     assert _here(caplog) < 20
     assert _check(dataset, f"{cluster.address}", start_step=387) == 13
+    arriving = served_input.distributed(
+      tf.data.Dataset.range(1), cluster.address
+    )
+    assert arriving.options().autotune.enabled is False
 
 
 @pytest.mark.slow

@@ -473,6 +473,16 @@ def test_is_an_ordinary_dataset(raw):
   assert len(singles) == 60
 
 
+@pytest.mark.parametrize(
+  "options",
+  [{"path": "fast"}, {"path": "stock"}, {"data_service": "localhost:1"}],
+)
+def test_no_thread_that_tunes(raw, options):
+  # Its end may take as long as a clock was set back by: jumping_clock_test.
+  batches = _train(raw, **options)
+  assert batches.options().autotune.enabled is False
+
+
 def test_feeds_keras_fit(raw):
   image = keras.Input((32, 32, 3), dtype="uint8", name="image")
   pixels = keras.layers.Rescaling(1 / 255)(image)

@@ -110,7 +110,12 @@ def _ordered(
       tensor.set_shape([count])
     return {"image": image, **dict(zip(layout.integers, labels, strict=True))}
 
-  return tf.data.Dataset.range(start, max(start, end)).map(element).prefetch(1)
+  return (
+    tf.data.Dataset.range(start, max(start, end))
+    .map(element)
+    .prefetch(1)
+    .with_options(fast_input.untuned())
+  )
 
 
 def _several(step: np.ndarray) -> ValueError:
@@ -183,7 +188,7 @@ def distributed(batches: tf.data.Dataset, address: str) -> tf.data.Dataset:
     address: HOST:PORT of the dispatcher.
   """
   service = tf.data.experimental.service
-  return batches.apply(
+  arriving = batches.apply(
     service.distribute(
       # A step goes to whichever worker asks next.
       processing_mode=service.ShardingPolicy.DYNAMIC,
@@ -192,3 +197,5 @@ def distributed(batches: tf.data.Dataset, address: str) -> tf.data.Dataset:
       compression=None,
     )
   )
+  # Of this process: those that make them tune.
+  return arriving.with_options(fast_input.untuned())

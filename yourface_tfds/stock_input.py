@@ -56,9 +56,12 @@ def make(
   epochs = tf.data.Dataset.range(plan.epoch, plan.epoch + plan.epochs)
   serialized = epochs.flat_map(one_epoch).skip(plan.start_step)
   count = None if not plan.drop_remainder else plan.batch_size
-  return _decoded(
+  batches = _decoded(
     serialized, layout, count, with_strings=with_strings, fast_dct=fast_dct
-  ).apply(tf.data.experimental.assert_cardinality(_batches(plan)))
+  )
+  return batches.apply(
+    tf.data.experimental.assert_cardinality(_batches(plan))
+  ).with_options(fast_input.untuned())
 
 
 def _batches(plan: fast_input.Plan) -> int:
