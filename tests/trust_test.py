@@ -52,8 +52,9 @@ def test_no_manifest(tmp_path, module, flag, others, then):
   given = tmp_path if flag == "--export_dir" else model
   words = [sys.executable, "-m", module, f"{flag}={given}"]
   words += [text.format(folder=tmp_path) for text in others]
-  processes = [faults.start(words), faults.start([*words, "--trust"])]
-  refused, trusted = [faults.finish(process) for process in processes]
+  # One after the other: a folder belongs to one command at a time.
+  refused = faults.finish(faults.start(words))
+  trusted = faults.finish(faults.start([*words, "--trust"]))
   for done, line in (
     (
       refused,
