@@ -1,24 +1,16 @@
-"""The local page in a headless Chromium, and its command."""
+"""The local page in a headless Chromium."""
 
 import base64
 import contextlib
-import importlib.util
 import io
-import json
-import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 
 import pytest
 from PIL import Image
 
-from tests import browser, drawn, small_export
+from tests import browser, local_page, small_export
 from yourface_tfds import (
   app_answer,
   app_texts,
@@ -32,9 +24,6 @@ from yourface_tfds import (
 # A server and a browser: minutes.
 pytestmark = pytest.mark.slow
 
-_ASK = "/gradio_api/component_server/"
-_LINE = re.compile(r"Your Face: (http://127\.0\.0\.1:(\d+)) \((.*)\)\n")
-
 
 @pytest.fixture(scope="module")
 def export(tmp_path_factory):
@@ -43,88 +32,11 @@ def export(tmp_path_factory):
   return folder
 
 
-# Notes whom the process calls or looks for, but for itself.
-_SITECUSTOMIZE = """
-import os, sys
-
-def watch(event, args):
-  if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
-    where = args[1] if event == "socket.connect" else args[0]
-    host = where[0] if isinstance(where, tuple) else where
-    if host not in (None, "", "127.0.0.1", "localhost", "::1", "0.0.0.0"):
-      with open(os.environ["TEST_CALLS"], "a") as file:
-        file.write(f"{event} {host!r}\\n")
-
-sys.addaudithook(watch)
-"""
-
-
-class Page:
-  """The command, running."""
-
-  def __init__(self, model, temporary, *flags):
-    self.temporary = temporary
-    self.calls = temporary.with_name(f"{temporary.name}.calls")
-    site = temporary.with_name(f"{temporary.name}.site")
-    site.mkdir()
-    (site / "sitecustomize.py").write_text(_SITECUSTOMIZE, encoding="utf-8")
-    watched = {"PYTHONPATH": str(site), "TEST_CALLS": str(self.calls)}
-    self.process = subprocess.Popen(
-      drawn.interruptible(
-        [sys.executable, "-m", "export.app", f"--model={model}", *flags]
-      ),
-      stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE,
-      encoding="utf-8",
-      env=drawn.environment() | watched | {"TMPDIR": str(temporary)},
-      cwd=drawn.ROOT,
-    )
-    self.url = self.port = self.note = ""
-
-  def wait(self):
-    assert self.process.stdout is not None
-    line = self.process.stdout.readline()
-    found = _LINE.fullmatch(line)
-    if not found:
-      raise AssertionError(f"{line!r}, {self.process.communicate()}")
-    self.url, self.port, self.note = found.groups()
-
-  def end(self, number=signal.SIGINT):
-    self.process.send_signal(number)
-    return *self.process.communicate(timeout=30), self.process.returncode
-
-
-def needs_gradio():
-  if importlib.util.find_spec("gradio") is None:
-    pytest.skip("Gradio is not installed: pip install gradio")
-
-
-@contextlib.contextmanager
-def started(model, temporary, *flags):
-  needs_gradio()
-  page = Page(model, temporary, *flags)
-  try:
-    page.wait()
-    yield page
-  finally:
-    page.process.kill()
-    page.process.communicate()
-
-
 @pytest.fixture(scope="module")
 def server(export, tmp_path_factory):
-  with socket.socket() as taken:
-    taken.bind(("127.0.0.1", 0))
-    taken.listen()
-    port = taken.getsockname()[1]
-    with started(
-      export / "saved_model",
-      tmp_path_factory.mktemp("tmp"),
-      f"--port={port}",
-      "--photos_per_minute=1000",
-    ) as page:
-      assert page.note == f"port {port} is taken; Ctrl-C ends it"
-      yield page
+  temporary = tmp_path_factory.mktemp("tmp")
+  with local_page.with_taken_port(export / "saved_model", temporary) as page:
+    yield page
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +92,6 @@ def two_people():
   return small_export.jpeg(picture)
 
 
-ONE = small_export.jpeg(small_export.drawing(0))
 TWO = two_people()
 
 
@@ -207,20 +118,11 @@ def card_of(page):
   )
 
 
-def files_below(folder):
-  """Returns the files, but the code that TensorFlow keeps until it ends."""
-  return [
-    path
-    for path in folder.rglob("*")
-    if path.is_file() and not path.name.startswith("__autograph_generated")
-  ]
-
-
 def test_a_drawn_photo_is_answered(page, server, said):
   assert page.title() == "Your Face · 내 얼굴은 무슨 동물상?"
-  upload(page, ONE)
+  upload(page, local_page.ONE)
   page.wait_for_selector("#result")
-  (face,) = said(ONE)
+  (face,) = said(local_page.ONE)
   assert page.inner_text("#sentence") == face.sentence_ko
   assert page.inner_text("#other-sentence") == face.sentence_en
   assert page.locator("#faces").is_hidden()
@@ -242,7 +144,7 @@ def test_a_drawn_photo_is_answered(page, server, said):
     card.SIZE,
     "내-얼굴-카드.png",
   )
-  expected = predict_lib.draw_card(ONE, face, "ko")
+  expected = predict_lib.draw_card(local_page.ONE, face, "ko")
   assert picture.convert("RGB").tobytes() == expected.tobytes()
   page.click("nav a[lang=en]")
   assert page.title() == "Your Face · Which animal is in your face?"
@@ -250,12 +152,12 @@ def test_a_drawn_photo_is_answered(page, server, said):
   assert face.best("en")["face_type"] in page.inner_text("#bars")
   page.wait_for_selector("#download[download='your-face-card.png']")
   picture, _ = card_of(page)
-  expected = predict_lib.draw_card(ONE, face, "en")
+  expected = predict_lib.draw_card(local_page.ONE, face, "en")
   assert picture.convert("RGB").tobytes() == expected.tobytes()
   page.click("#another")
   assert page.is_visible("#start") and not page.is_visible("#result")
   assert page.evaluate("document.activeElement.id") == "file"
-  assert files_below(server.temporary) == []
+  assert local_page.files_below(server.temporary) == []
 
 
 def test_several_faces_are_chosen_by_keyboard_alone(page, said):
@@ -307,7 +209,7 @@ def _png(width, height):
   [
     (b"hello", "not_an_image"),
     (b"", "unreadable"),
-    (ONE[: len(ONE) // 2], "unreadable"),
+    (local_page.ONE[: len(local_page.ONE) // 2], "unreadable"),
     (_png(300, 200), "no_face"),
     (_png(10_000, 5_001), "too_large"),
   ],
@@ -338,7 +240,7 @@ def test_a_file_of_too_many_bytes_is_not_sent(page):
 def test_after_an_error_the_next_photo_is_answered(page):
   upload(page, b"hello")
   error_of(page)
-  upload(page, ONE)
+  upload(page, local_page.ONE)
   page.wait_for_selector("#result")
   assert page.is_hidden("#error")
 
@@ -347,7 +249,9 @@ def test_after_an_error_the_next_photo_is_answered(page):
 def test_limits_of_the_command_and_a_tflite_file(chromium, export, tmp_path):
   flags = ["--photos_per_minute=1", "--max_megabytes=1", "--language=en"]
   with (
-    started(export / "face.tflite", tmp_path, "--port=0", *flags) as narrow,
+    local_page.started(
+      export / "face.tflite", tmp_path, "--port=0", *flags
+    ) as narrow,
     opened(chromium, narrow) as page,
   ):
     assert narrow.note == "Ctrl-C ends it"
@@ -358,7 +262,7 @@ def test_limits_of_the_command_and_a_tflite_file(chromium, export, tmp_path):
     upload(page, TWO)
     page.wait_for_selector("#result")
     page.click("#another")
-    upload(page, ONE)
+    upload(page, local_page.ONE)
     assert re.search(r"again in [1-5]?\d s\.|again in 60 s\.", error_of(page))
     _, _, code = narrow.end(signal.SIGTERM)
     assert code == 143
@@ -508,154 +412,23 @@ def test_a_photo_is_pasted_or_dropped(page, said, kind):
     "document.dispatchEvent(kind === 'paste'"
     "? new ClipboardEvent('paste', {clipboardData: data})"
     ": new DragEvent('drop', {dataTransfer: data}))}",
-    [kind, base64.b64encode(ONE).decode()],
+    [kind, base64.b64encode(local_page.ONE).decode()],
   )
   page.wait_for_selector("#result")
-  assert page.inner_text("#sentence") == said(ONE)[0].sentence_ko
-
-
-def fetch(server, path, content=None, kind="application/json", **headers):
-  request = urllib.request.Request(server.url + path, data=content)
-  request.add_header("Content-Type", kind)
-  for name, value in headers.items():
-    request.add_header(name.replace("_", "-"), value)
-  try:
-    with urllib.request.urlopen(request, timeout=30) as answer:
-      return answer.status, answer.read()
-  except urllib.error.HTTPError as error:
-    with error:
-      return error.code, error.read()
-
-
-def test_strangers_find_no_other_way_in(server):
-  for path in (
-    "/docs",
-    "/openapi.json",
-    "/gradio_api/info",
-    "/gradio_api/openapi.json",
-    "/gradio_api/runs",
-    "/monitoring",
-    "/gradio_api/file=/etc/passwd",
-  ):
-    assert fetch(server, path)[0] == 404, path
-  form = (
-    b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"'
-    b"\r\n\r\n" + ONE + b"\r\n--x--\r\n"
-  )
-  kind = "multipart/form-data; boundary=x"
-  assert fetch(server, "/gradio_api/upload", form, kind)[0] == 404
-  assert fetch(server, _ASK, form, kind)[0] == 415
-  assert files_below(server.temporary) == []
-
-
-def look(server, photo, **headers):
-  """Returns what the page's script would get, without a browser."""
-  status, html = fetch(server, "/")
-  found = re.search(r'"id":(\d+),"type":"html"', html.decode())
-  assert status == 200 and found
-  body = {
-    "data": {"photo": base64.b64encode(photo).decode()},
-    "component_id": int(found[1]),
-    "fn_name": "look",
-    "session_hash": "x",
-  }
-  status, answer = fetch(server, _ASK, json.dumps(body).encode(), **headers)
-  assert status == 200
-  return json.loads(answer)
-
-
-def test_no_header_makes_a_new_client(export, tmp_path):
-  with started(
-    export / "saved_model", tmp_path, "--port=0", "--photos_per_minute=1"
-  ) as page:
-    assert len(look(page, ONE)["faces"]) == 1
-    for number in (1, 2):
-      asked = look(page, ONE, X_Forwarded_For=f"192.0.2.{number}")
-      assert "again in" in asked["error"]
-
-
-def test_a_question_without_a_browser_is_answered_in_memory(server):
-  assert len(look(server, ONE)["faces"]) == 1
-  assert files_below(server.temporary) == []
+  assert page.inner_text("#sentence") == said(local_page.ONE)[0].sentence_ko
 
 
 def test_ctrl_c_ends_it_and_nothing_is_left(chromium, server):
   """The last test of the running commands: it ends them."""
   with opened(chromium, server) as page:
-    upload(page, ONE)
+    upload(page, local_page.ONE)
     page.wait_for_selector("#download[href]")
     begin = time.monotonic()
     out, err, code = server.end()
     assert time.monotonic() - begin < 10
-    upload(page, ONE)
+    upload(page, local_page.ONE)
     assert error_of(page) == app_texts.plain("no_answer", "ko")
   assert (out, err, code) == ("", "\nEnded; no photo was kept.\n", 130)
   assert list(server.temporary.iterdir()) == []
   # In all of its life it asked nobody.
   assert not server.calls.exists(), server.calls.read_text()
-
-
-def test_calls_would_be_seen(tmp_path):
-  page = Page("nowhere", tmp_path / "x", "--host=page.invalid")
-  page.process.communicate()
-  assert "page.invalid" in page.calls.read_text()
-
-
-@pytest.mark.parametrize(
-  ("flags", "message"),
-  [
-    (["--model=nowhere"], "--model: no SavedModel in 'nowhere'; export one"),
-    (["--model=nowhere", "--port=99999"], "port"),
-    (["--model=nowhere", "--host=192.0.2.1"], "--host: got '192.0.2.1'"),
-    (["--model=nowhere", "x"], "got the argument 'x'"),
-  ],
-)
-def test_a_bad_flag_is_one_line(flags, message):
-  needs_gradio()
-  done = subprocess.run(
-    [sys.executable, "-m", "export.app", *flags],
-    capture_output=True,
-    encoding="utf-8",
-    env=drawn.environment(),
-    cwd=drawn.ROOT,
-  )
-  assert done.returncode == 1
-  assert message in done.stderr and done.stderr.count("\n") == 1, done.stderr
-  assert done.stdout == ""
-
-
-def test_who_waits_at_a_terminal_is_told():
-  needs_gradio()
-  terminal, end = os.openpty()
-  done = subprocess.run(
-    [sys.executable, "-m", "export.app", "--model=nowhere"],
-    stderr=end,
-    env=drawn.environment(),
-    cwd=drawn.ROOT,
-  )
-  os.close(end)
-  said = b""
-  with contextlib.suppress(OSError):  # All is read, and nobody writes.
-    while part := os.read(terminal, 4096):
-      said += part
-  os.close(terminal)
-  first, second = said.splitlines()
-  assert done.returncode == 1
-  assert first == b"Starting; the address comes in some seconds"
-  assert second.startswith(b"error: --model: no SavedModel in 'nowhere'")
-
-
-def test_without_gradio_it_says_what_to_install(tmp_path):
-  (tmp_path / "gradio.py").write_text("raise ImportError('no gradio')")
-  done = subprocess.run(
-    [sys.executable, "-m", "export.app", "--model=nowhere"],
-    capture_output=True,
-    encoding="utf-8",
-    env=drawn.environment() | {"PYTHONPATH": str(tmp_path)},
-    cwd=drawn.ROOT,
-  )
-  assert done.returncode == 1
-  assert done.stderr == (
-    "error: the page needs Gradio, which cannot be imported (no gradio); "
-    "install it with: pip install -c constraints.txt gradio\n"
-  )
