@@ -71,6 +71,11 @@ def test_a_slice_of_a_split(dataset):
   assert len(plan.numbers) == 15
 
 
+def test_no_thread_tunes_in_a_worker(dataset):
+  _, served = _graph(dataset, batch_size=16, seed=0)
+  assert served.options().autotune.enabled is False
+
+
 def test_nothing_of_ours_is_in_the_graph(dataset):
   _, served = _graph(dataset, batch_size=16, seed=0)
   # Python functions would be operations of one of these kinds.
