@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import types
 from typing import Any
 
@@ -696,8 +697,10 @@ def test_a_new_build_takes_the_place_of_the_old(
       "navigator.serviceWorker.getRegistration().then((one) => one.waiting)"
     )
     context = page.context
-    for _ in range(5):
+    for pause in (0.5, 1, 2, 4, 8):
       page.close()
+      # The old one may be busy with the page that goes; then it keeps the next.
+      time.sleep(pause)
       page = context.new_page()
       page.goto(f"{url}#en")
       ready(page)
