@@ -19,6 +19,7 @@ from yourface_tfds import (
 MUTATE = """
 import collections, pathlib, random, resource, sys
 import numpy as np
+from tests import mutated
 from yourface_tfds import photos
 folder, count, seed = sys.argv[1:]
 good = [p.read_bytes() for p in sorted(pathlib.Path(folder).iterdir())]
@@ -28,22 +29,9 @@ for data in good:
   photos.decode_scaled(data)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for number in range(int(count)):
-  data = bytearray(rng.choice(good))
-  kind = rng.random()
-  if kind < .2:
-    del data[rng.randrange(len(data)):]
-  elif kind < .3:
-    start = rng.randrange(len(data))
-    del data[start:start + rng.choice((1, 2, 100))]
-  elif kind < .4:
-    start = rng.randrange(len(data))
-    data[start:start] = rng.randbytes(rng.choice((1, 2, 100)))
-  if data:
-    reach = min(len(data), rng.choice((40, 700, len(data), len(data))))
-    for _ in range(rng.choice((0, 1, 3, 20))):
-      data[rng.randrange(reach)] = rng.choice((0, 255, rng.randrange(256)))
+  data = mutated.choose(rng, good)
   try:
-    photo = photos.decode_scaled(bytes(data), rng.choice((None, 40, 640)))
+    photo = photos.decode_scaled(data, rng.choice((None, 40, 640)))
   except photos.RejectedError as error:
     said[error.status] += 1
     continue

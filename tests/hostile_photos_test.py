@@ -179,6 +179,7 @@ def test_odd_photos_are_answered(answer):
 MUTATE = """
 import random, sys
 import tensorflow as tf
+from tests import mutated
 path, folder, count, seed = sys.argv[1:]
 import pathlib
 good = [p.read_bytes() for p in sorted(pathlib.Path(folder).iterdir())]
@@ -188,24 +189,7 @@ rng = random.Random(int(seed))
 errors = {}
 done = 0
 while done < int(count):
-  batch = []
-  for _ in range(50):
-    data = bytearray(rng.choice(good))
-    kind = rng.random()
-    if kind < .2:
-      del data[rng.randrange(len(data)):]
-    elif kind < .3:
-      start = rng.randrange(len(data))
-      del data[start:start + rng.choice((1, 2, 100))]
-    elif kind < .4:
-      start = rng.randrange(len(data))
-      data[start:start] = rng.randbytes(rng.choice((1, 2, 100)))
-    if data:
-      # Half of them in the first bytes, where the headers are.
-      reach = min(len(data), rng.choice((40, 700, len(data), len(data))))
-      for _ in range(rng.choice((0, 1, 3, 20))):
-        data[rng.randrange(reach)] = rng.choice((0, 255, rng.randrange(256)))
-    batch.append(bytes(data))
+  batch = [mutated.choose(rng, good) for _ in range(50)]
   said = answer(tf.constant(batch))
   for found, error, box, words in zip(
       said["found"].numpy(), said["error"].numpy(), said["box"].numpy(),

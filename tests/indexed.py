@@ -8,6 +8,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
+from tests import small_records
 from yourface_tfds import (
   batch_buffers,
   batch_reader,
@@ -53,20 +54,7 @@ def _examples(is_raw):
         progressive=number % 7 == 0,
       )
       image = encoded.getvalue()
-    made.append(
-      {
-        "image": image,
-        "gender": number % 3 - 1,
-        "job": number % 2,
-        "face_type": int(generator.integers(-1, 11)),
-        "person": f"사람 {number % 5}",
-        "photo": "é" * (number % 60) + f"{number}.jpg",
-        "box": generator.uniform(0, 1, 4),
-        "landmarks": generator.uniform(0, 1, (5, 2)),
-        "score": 0.5,
-        "faces": 1,
-      }
-    )
+    made.append(small_records.example(image, number, generator))
   return made
 
 

@@ -47,10 +47,7 @@ def test_an_index_is_made_once_and_used_again(tmp_path, no_building):
   assert path.stat().st_mode & 0o777 == 0o644
   before = path.stat()
   no_building()
-  rows = record_index.open_index(
-    written, small_records.layout_of(), folder, "train"
-  )
-  small_records.check(rows, written, made, small_records.layout_of())
+  small_records.open_and_check(written, made, folder)
   assert small_records.indexes(folder) == names
   assert path.stat().st_mtime_ns == before.st_mtime_ns
   assert path.stat().st_ino == before.st_ino
@@ -104,10 +101,7 @@ def test_another_content_is_indexed_anew_and_the_old_index_goes(tmp_path):
   assert written == small_records.write(tmp_path, made, [4, 3])
   for shard, time in zip(written, times, strict=True):
     os.utime(shard.path, ns=(time, time))
-  rows = record_index.open_index(
-    written, small_records.layout_of(), folder, "train"
-  )
-  small_records.check(rows, written, made, small_records.layout_of())
+  small_records.open_and_check(written, made, folder)
   assert len(small_records.indexes(folder)) == 1
   assert small_records.indexes(folder) != names
 
@@ -136,10 +130,7 @@ def test_another_time_is_indexed_anew(tmp_path):
   folder, made, written, names = _old_and_new(tmp_path)
   path = written[1].path
   os.utime(path, ns=(0, pathlib.Path(path).stat().st_mtime_ns + 1))
-  rows = record_index.open_index(
-    written, small_records.layout_of(), folder, "train"
-  )
-  small_records.check(rows, written, made, small_records.layout_of())
+  small_records.open_and_check(written, made, folder)
   assert len(small_records.indexes(folder)) == 1
   assert small_records.indexes(folder) != names
 
@@ -177,10 +168,7 @@ def test_each_split_has_its_index(tmp_path, no_building):
     "validation",
   ]
   no_building()
-  rows = record_index.open_index(
-    written, small_records.layout_of(), folder, "train"
-  )
-  small_records.check(rows, written, made, small_records.layout_of())
+  small_records.open_and_check(written, made, folder)
   rows = record_index.open_index(
     second, small_records.layout_of(), folder, "test"
   )
@@ -217,10 +205,7 @@ def test_a_damaged_index_is_made_anew(tmp_path):
 def test_a_lost_index_is_made_anew(tmp_path):
   folder, made, written, names = _old_and_new(tmp_path)
   (folder / names[0]).unlink()
-  rows = record_index.open_index(
-    written, small_records.layout_of(), folder, "train"
-  )
-  small_records.check(rows, written, made, small_records.layout_of())
+  small_records.open_and_check(written, made, folder)
   assert small_records.indexes(folder) == names
 
 
@@ -238,20 +223,14 @@ def test_an_index_of_other_shards_under_its_own_name_is_not_used(tmp_path):
   foreign = _foreign(tmp_path)
   (folder / names[0]).unlink()
   (folder / foreign.name).write_bytes(foreign.read_bytes())
-  rows = record_index.open_index(
-    written, small_records.layout_of(), folder, "train"
-  )
-  small_records.check(rows, written, made, small_records.layout_of())
+  small_records.open_and_check(written, made, folder)
   assert small_records.indexes(folder) == names
 
 
 def test_an_index_of_other_shards_under_our_name_is_not_used(tmp_path):
   folder, made, written, names = _old_and_new(tmp_path)
   (folder / names[0]).write_bytes(_foreign(tmp_path).read_bytes())
-  rows = record_index.open_index(
-    written, small_records.layout_of(), folder, "train"
-  )
-  small_records.check(rows, written, made, small_records.layout_of())
+  small_records.open_and_check(written, made, folder)
   assert small_records.indexes(folder) == names
 
 
@@ -264,10 +243,7 @@ def test_an_index_of_other_shards_under_a_mixed_name_is_not_used(tmp_path):
   (folder / names[0]).unlink()
   mixed = folder / f"{split}.{fingerprint}.{checksum}.index"
   mixed.write_bytes(foreign.read_bytes())
-  rows = record_index.open_index(
-    written, small_records.layout_of(), folder, "train"
-  )
-  small_records.check(rows, written, made, small_records.layout_of())
+  small_records.open_and_check(written, made, folder)
 
 
 def test_without_a_writable_folder_the_cache_is_used(
@@ -277,10 +253,7 @@ def test_without_a_writable_folder_the_cache_is_used(
   folder.write_text("a file: not even root can write into it")
   made = small_records.examples(7)
   written = small_records.write(tmp_path, made, [4, 3])
-  rows = record_index.open_index(
-    written, small_records.layout_of(), folder, "train"
-  )
-  small_records.check(rows, written, made, small_records.layout_of())
+  small_records.open_and_check(written, made, folder)
   found = list((cache / "yourface_tfds" / "index").glob("*/*"))
   assert [path.name.split(".")[0] for path in found] == ["train"]
   assert folder.is_file()
@@ -293,10 +266,7 @@ def test_without_a_writable_folder_the_cache_is_used(
   )
   assert len(list((cache / "yourface_tfds" / "index").glob("*/*"))) == 2
   no_building()
-  rows = record_index.open_index(
-    written, small_records.layout_of(), folder, "train"
-  )
-  small_records.check(rows, written, made, small_records.layout_of())
+  small_records.open_and_check(written, made, folder)
 
 
 def test_the_cache_is_in_the_home_folder_unless_told(tmp_path, monkeypatch):

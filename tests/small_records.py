@@ -21,6 +21,22 @@ def layout_of(is_raw=True, size=SIDE, integers=("gender", "job", "face_type")):
   )
 
 
+def example(image, number, generator):
+  """Returns an example whose other features differ from number to number."""
+  return {
+    "image": image,
+    "gender": number % 3 - 1,
+    "job": number % 2,
+    "face_type": int(generator.integers(-1, 11)),
+    "person": f"사람 {number % 5}",
+    "photo": "é" * int(generator.integers(0, 60)) + f"{number}.jpg",
+    "box": generator.uniform(0, 1, 4),
+    "landmarks": generator.uniform(0, 1, (5, 2)),
+    "score": 0.5,
+    "faces": 1,
+  }
+
+
 def examples(count, is_raw=True, side=SIDE, seed=0):
   generator = np.random.default_rng(seed)
   made = []
@@ -31,20 +47,7 @@ def examples(count, is_raw=True, side=SIDE, seed=0):
       encoded = io.BytesIO()
       PIL.Image.fromarray(pixels).save(encoded, "JPEG", quality=90)
       image = encoded.getvalue()
-    made.append(
-      {
-        "image": image,
-        "gender": number % 3 - 1,
-        "job": number % 2,
-        "face_type": int(generator.integers(-1, 11)),
-        "person": f"사람 {number % 5}",
-        "photo": "é" * int(generator.integers(0, 60)) + f"{number}.jpg",
-        "box": generator.uniform(0, 1, 4),
-        "landmarks": generator.uniform(0, 1, (5, 2)),
-        "score": 0.5,
-        "faces": 1,
-      }
-    )
+    made.append(example(image, number, generator))
   return made
 
 
@@ -81,6 +84,12 @@ def check(rows, written, made, layout):
       assert payload[place : place + size] == example[name].encode()
     expected = [example[name] for name in layout.integers]
     assert row["labels"].tolist() == expected
+
+
+def open_and_check(written, made, folder):
+  """Asserts the same of the index that is found or made in a folder."""
+  rows = record_index.open_index(written, layout_of(), folder, "train")
+  check(rows, written, made, layout_of())
 
 
 def indexes(folder):

@@ -2,16 +2,11 @@
 
 import io
 
-import keras
 import numpy as np
 
-from tests import drawn
+from tests import drawn, small_export
 from yourface_tfds import (
   export_lib,
-  labels,
-  models,
-  sample_drawing,
-  sample_people,
   tflite_detector,
   tflite_lib,
   train_settings,
@@ -23,29 +18,25 @@ SETTINGS = train_settings.TrainSettings(
   image_size=SIZE, margin=1.6, min_score=0.95
 )
 SOURCE = drawn.ROOT / "export/web"
+FILES = [
+  "core/dist/index.js",
+  "core/wasm/litert_wasm_internal.js",
+  "core/wasm/litert_wasm_internal.wasm",
+  "core/wasm/litert_wasm_compat_internal.js",
+  "core/wasm/litert_wasm_compat_internal.wasm",
+  "wasm-utils/dist/index.js",
+]
 
 
 def photo(i):
   """One of four drawn people of whom the test model says different things."""
-  person = sample_people.make_person(3, (4, 8, 3, 9)[i])
-  return sample_drawing.draw_photo(person, 3, 0)
+  return small_export.drawing((4, 8, 3, 9)[i])
 
 
 def encoded(image, kind="PNG", **options):
   out = io.BytesIO()
   image.save(out, kind, **options)
   return out.getvalue()
-
-
-def make_model():
-  """A model that says different things of different photos."""
-  keras.utils.set_random_seed(5)
-  model = models.build_model(models.ModelSettings(image_size=SIZE))
-  # Heads of a new model say .5 to everything; these tell faces apart.
-  for head in labels.HEADS:
-    kernel = model.get_layer(head).kernel
-    kernel.assign(30.0 * kernel)
-  return model
 
 
 def write(model, folder):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import drawn, far, train_resume_test, web_site_test
+from tests import drawn, far, small_site, train_resume_test
 from yourface_tfds import train_state
 
 _CONFIG = "--config=jpeg-image_size_32"
@@ -283,7 +283,7 @@ def test_a_store_that_fails_while_a_model_is_sent(store, run, exported):
 
 @pytest.mark.slow
 def test_the_pages_are_those_of_this_disk(store, exported, tmp_path):
-  for name in web_site_test.FILES:
+  for name in small_site.FILES:
     path = tmp_path / "node_modules/@litertjs" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("// What npm would install.")

@@ -20,7 +20,7 @@ import tensorflow as tf
 from fontTools import ttLib
 from PIL import Image
 
-from tests import browser, drawn, small_site
+from tests import browser, drawn, small_export, small_site
 from yourface_tfds import (
   card,
   card_bars,
@@ -49,7 +49,7 @@ def two():
 
 @pytest.fixture(scope="module")
 def model():
-  return small_site.make_model()
+  return small_export.model()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests import drawn, small_site
+from tests import drawn, small_export, small_site
 from yourface_tfds import (
   cli,
   labels,
@@ -20,20 +20,11 @@ from yourface_tfds import (
 # An export: half a minute.
 pytestmark = pytest.mark.slow
 
-FILES = [
-  "core/dist/index.js",
-  "core/wasm/litert_wasm_internal.js",
-  "core/wasm/litert_wasm_internal.wasm",
-  "core/wasm/litert_wasm_compat_internal.js",
-  "core/wasm/litert_wasm_compat_internal.wasm",
-  "wasm-utils/dist/index.js",
-]
-
 
 @pytest.fixture(scope="module")
 def export(tmp_path_factory):
   folder = tmp_path_factory.mktemp("export")
-  small_site.write(small_site.make_model(), folder)
+  small_site.write(small_export.model(), folder)
   return folder
 
 
@@ -41,7 +32,7 @@ def export(tmp_path_factory):
 def installed(tmp_path):
   """What npm would install, with nothing in it."""
   folder = tmp_path / "node_modules"
-  for name in FILES:
+  for name in small_site.FILES:
     path = folder / "@litertjs" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(

@@ -200,5 +200,5 @@ def distributed(batches: tf.data.Dataset, address: str) -> tf.data.Dataset:
       compression=None,
     )
   )
-  # What the batches were given holds where they are made.
+  # Options of the batches are of the workers alone; these are of this process.
   return arriving.with_options(fast_input.untuned())
